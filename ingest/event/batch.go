@@ -20,6 +20,10 @@ type Batch struct {
 	// Events are the valid ones, in the order of the request.
 	Events []Event
 
+	// Envelopes are those that the request's events came in. Events outside an
+	// envelope have none. They are not journaled.
+	Envelopes []Envelope
+
 	// ReceivedAt is the time of receipt in milliseconds since the Unix epoch.
 	// It is the timestamp of events that bring none, so it is fixed before
 	// the batch is journaled and is the same in every replay.

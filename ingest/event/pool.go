@@ -72,9 +72,10 @@ func (b *Batch) reset() {
 	clear(b.fields)
 	clear(b.tags)
 	clear(b.Rejections)
+	clear(b.Envelopes)
 	b.Body, b.text = b.Body[:0], b.text[:0]
 	b.Events, b.fields, b.tags = b.Events[:0], b.fields[:0], b.tags[:0]
-	b.Rejections = b.Rejections[:0]
+	b.Rejections, b.Envelopes = b.Rejections[:0], b.Envelopes[:0]
 	b.rejected = [codeCount]uint32{}
 	b.ReceivedAt, b.Start, b.Queued, b.Position, b.Next = 0, 0, 0, 0, 0
 	b.Total, b.Nulls = 0, 0
