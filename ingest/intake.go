@@ -1,0 +1,183 @@
+// Package ingest takes decoded batches in: it drops what was sent before,
+// journals the rest, and hands it to a bounded pool of workers that enrich
+// it and offer it to the sinks.
+//
+// An event counts as accepted when the journal has it. What follows is
+// delivery, which cannot fail an event: the pool and the sinks take a batch
+// into memory if they have room, and otherwise read it back from the journal
+// later.
+package ingest
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// Journal makes batches survive.
+type Journal interface {
+	// AppendBatch borrows b, sets its Position and Next, and returns when the
+	// batch is as safe as the acknowledgement that it returns: at most want.
+	// Position and Next may be set on error too; they then tell the range
+	// that was lost.
+	AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error)
+}
+
+// Enricher knows the devices.
+type Enricher interface {
+	// Enrich sets the labels of every event.
+	Enrich(b *event.Batch)
+	// Screen rejects the events of unknown devices where that is the policy.
+	Screen(b *event.Batch)
+}
+
+// Sink takes journaled batches. Its methods never block.
+type Sink interface {
+	// Offer borrows an enriched batch and retains it if there is room.
+	Offer(b *event.Batch)
+	// Skip tells of a journaled batch that is not going to be offered.
+	Skip(from, to uint64)
+	// Void tells of a range of which nothing was acknowledged.
+	Void(from, to uint64)
+}
+
+// Intake is the way in for every batch.
+type Intake struct {
+	journal  Journal
+	enricher Enricher
+	sinks    []Sink
+	pool     *pool
+	seen     *duplicates
+
+	draining atomic.Bool
+	accepts  sync.WaitGroup // running Accept calls
+	mu       sync.RWMutex   // orders accepts.Add before Close's Wait
+
+	journalStage *metrics.PrometheusHistogram
+}
+
+// New returns an intake whose workers run until Close.
+func New(cfg Config, j Journal, e Enricher, sinks []Sink, set *metrics.Set) (*Intake, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	in := &Intake{
+		journal:      j,
+		enricher:     e,
+		sinks:        sinks,
+		journalStage: set.NewPrometheusHistogramExt(`penstock_stage_seconds{stage="journal"}`, event.StageBuckets()),
+	}
+	if cfg.DuplicateDevices > 0 {
+		in.seen = newDuplicates(cfg.DuplicateDevices, set)
+	}
+	in.pool = newPool(cfg, in.process, set)
+	return in, nil
+}
+
+// Screen borrows b and takes out of it what must not be accepted although it
+// is well formed: envelopes that were acknowledged before, and events of
+// unknown devices where the policy refuses them, which become rejections. It
+// returns the number of duplicate events.
+func (in *Intake) Screen(b *event.Batch) (duplicates int) {
+	if in.seen != nil {
+		duplicates = in.seen.drop(b)
+	}
+	in.enricher.Screen(b)
+	return duplicates
+}
+
+// Accept takes one reference of b, on error too. It returns once the events
+// are as safe as the returned acknowledgement says. When it returns an error,
+// nothing of b has been accepted.
+func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
+	defer b.Release()
+	if !in.enter() {
+		return 0, &Refusal{status: 503, code: "draining", detail: "the service is shutting down"}
+	}
+	defer in.accepts.Done()
+
+	start := time.Now()
+	ack, err := in.journal.AppendBatch(b, want)
+	if err != nil {
+		if b.Position < b.Next {
+			for _, s := range in.sinks {
+				s.Void(b.Position, b.Next)
+			}
+		}
+		return 0, err
+	}
+	in.journalStage.Update(time.Since(start).Seconds())
+	if in.seen != nil {
+		in.seen.remember(b)
+	}
+	if !in.pool.push(b) {
+		for _, s := range in.sinks {
+			s.Skip(b.Position, b.Next)
+		}
+	}
+	return ack, nil
+}
+
+// enter registers an Accept unless the intake is closing.
+func (in *Intake) enter() bool {
+	in.mu.RLock()
+	defer in.mu.RUnlock()
+	if in.draining.Load() {
+		return false
+	}
+	in.accepts.Add(1)
+	return true
+}
+
+// Close waits for running Accept calls and for the workers to empty the
+// queue. Accept refuses from then on.
+func (in *Intake) Close() {
+	in.mu.Lock()
+	in.draining.Store(true)
+	in.mu.Unlock()
+	in.accepts.Wait()
+	in.pool.close()
+}
+
+// process is a worker's work on one batch.
+func (in *Intake) process(b *event.Batch) {
+	in.enricher.Enrich(b)
+	for _, s := range in.sinks {
+		s.Offer(b)
+	}
+}
+
+// Refusal is an error of Accept that says how to answer the device.
+type Refusal struct {
+	status int
+	code   string
+	detail string
+	retry  time.Duration
+	cause  error
+}
+
+// NewRefusal returns a refusal. status is 413, 429 or 503; retry 0 leaves the
+// time to wait to the listener.
+func NewRefusal(status int, code, detail string, retry time.Duration, cause error) *Refusal {
+	return &Refusal{status: status, code: code, detail: detail, retry: retry, cause: cause}
+}
+
+// Error returns the detail, which is meant for the device's owner.
+func (r *Refusal) Error() string { return r.detail }
+
+// Unwrap returns the cause.
+func (r *Refusal) Unwrap() error { return r.cause }
+
+// Status returns the HTTP status.
+func (r *Refusal) Status() int { return r.status }
+
+// Code returns the code as it stands on the wire.
+func (r *Refusal) Code() string { return r.code }
+
+// RetryAfter returns how long the device should wait, or 0 if the listener
+// may choose.
+func (r *Refusal) RetryAfter() time.Duration { return r.retry }

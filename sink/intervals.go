@@ -1,0 +1,79 @@
+package sink
+
+import "slices"
+
+// Interval is the half-open range [From, To) of journal positions.
+type Interval struct{ From, To uint64 }
+
+// intervals is a set of positions: disjoint, sorted, not touching one another.
+// It stays short, because what is delivered in order merges into one interval;
+// only batches that overtake others and backlogs make more.
+type intervals []Interval
+
+// add puts [from, to) into the set.
+func (s *intervals) add(from, to uint64) {
+	if from >= to {
+		return
+	}
+	list := *s
+	// The first interval that touches or follows the new one. New positions
+	// are nearly always at the end, so look there first.
+	i := len(list)
+	for i > 0 && list[i-1].To >= from {
+		i--
+	}
+	j := i
+	for j < len(list) && list[j].From <= to {
+		from = min(from, list[j].From)
+		to = max(to, list[j].To)
+		j++
+	}
+	*s = slices.Replace(list, i, j, Interval{from, to})
+}
+
+// remove takes [from, to) out of the set.
+func (s *intervals) remove(from, to uint64) {
+	if from >= to {
+		return
+	}
+	list := *s
+	i := 0
+	for i < len(list) && list[i].To <= from {
+		i++
+	}
+	j := i
+	var rest []Interval
+	for j < len(list) && list[j].From < to {
+		if list[j].From < from {
+			rest = append(rest, Interval{list[j].From, from})
+		}
+		if list[j].To > to {
+			rest = append(rest, Interval{to, list[j].To})
+		}
+		j++
+	}
+	*s = slices.Replace(list, i, j, rest...)
+}
+
+// covering returns the interval that holds pos.
+func (s intervals) covering(pos uint64) (Interval, bool) {
+	for _, x := range s {
+		if x.From <= pos && pos < x.To {
+			return x, true
+		}
+		if x.From > pos {
+			break
+		}
+	}
+	return Interval{}, false
+}
+
+// after returns the start of the first interval that begins at or behind pos.
+func (s intervals) after(pos uint64) (uint64, bool) {
+	for _, x := range s {
+		if x.From >= pos {
+			return x.From, true
+		}
+	}
+	return 0, false
+}

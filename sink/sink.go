@@ -1,0 +1,250 @@
+// Package sink delivers batches into stores: it gathers them by size and age,
+// writes, retries, and moves the sink's position in the journal once the
+// store has made them safe.
+//
+// # How a batch gets here
+//
+//	journal ──> pool ──Offer──> fresh ──┐
+//	   │                                ├─> writers ──> Writer ──> Sync ──> position
+//	   └─────── Backlog ──> backlog ────┘
+//
+// The journal is the queue; a sink's memory holds only as much of its tail as
+// Config.MemoryBytes allows. Offer never blocks: what does not fit is noted
+// as a gap, and the sink's reader brings it back from disk when there is
+// room. Fresh batches and the backlog have queues of their own and share the
+// writes, so neither starves the other. A sink that is away therefore costs
+// disk, and nothing else.
+package sink
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// Writer is one store.
+type Writer interface {
+	// Write borrows the batches and puts their events into the store. After
+	// an error all of them are written again, so writing twice must leave one.
+	// It may be called by several goroutines at once.
+	Write(ctx context.Context, batches []*event.Batch) error
+	// Sync returns when everything that Write took before the call survives
+	// a power cut.
+	Sync(ctx context.Context) error
+}
+
+// Backlog reads the journal for one sink. It is used by one goroutine.
+type Backlog interface {
+	// Seek makes Next begin at pos.
+	Seek(pos uint64)
+	// Next decodes the next record at or behind the position into b, which
+	// is empty, and sets b.Position and b.Next. It returns false when there
+	// is none yet.
+	Next(b *event.Batch) (bool, error)
+}
+
+// Checkpoint keeps a sink's progress on disk.
+type Checkpoint interface {
+	// SetProgress notes that everything below low, and the intervals done
+	// beyond it, need not be delivered again.
+	SetProgress(low uint64, done []Interval) error
+}
+
+// Enricher labels the events that are read back from disk, as the pool's
+// workers do with fresh ones.
+type Enricher interface {
+	Enrich(b *event.Batch)
+}
+
+// Source is where a sink's events come from besides Offer.
+type Source struct {
+	Backlog    Backlog
+	Checkpoint Checkpoint
+	Enricher   Enricher
+	Pool       *event.Pool
+
+	// Low and Done are the progress that was persisted last, Tail the end of
+	// the journal when it was opened.
+	Low  uint64
+	Done []Interval
+	Tail uint64
+
+	// Safe returns the position below which every record has been
+	// acknowledged or given up.
+	Safe func() uint64
+}
+
+// Sink delivers to one Writer.
+type Sink struct {
+	name string
+	cfg  Config
+	w    Writer
+	src  Source
+	log  *slog.Logger
+	m    *sinkMetrics
+
+	progress *progress
+
+	mu       sync.Mutex
+	fresh    queue
+	backlog  queue
+	writing  int64 // bytes that writers hold
+	oldest   time.Time
+	closing  bool
+	ready    sync.Cond // something to write, or closing
+	room     sync.Cond // memory was given back, or closing
+	ageTimer *time.Timer
+
+	failing atomic.Pointer[failure] // nil while writes succeed
+
+	// What the last checkpoint covered; only checkpoint uses them.
+	synced    uint64 // events stored
+	persisted uint64 // low watermark
+
+	cancelRead  context.CancelFunc // ends the reader and the checkpoints
+	cancelWrite context.CancelFunc // ends the writers, with what they retry
+	readers     sync.WaitGroup
+	writers     sync.WaitGroup
+}
+
+// New returns a sink that is ready for Offer; Start makes it deliver.
+func New(name string, cfg Config, w Writer, src Source, log *slog.Logger, set *metrics.Set) (*Sink, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("sink %s: %w", name, err)
+	}
+	s := &Sink{
+		name:     name,
+		cfg:      cfg,
+		w:        w,
+		src:      src,
+		log:      log.With("sink", name),
+		progress: newProgress(src.Low, src.Done, src.Tail),
+	}
+	s.ready.L, s.room.L = &s.mu, &s.mu
+	s.m = newSinkMetrics(s, set)
+	return s, nil
+}
+
+// Start begins delivery. Close ends it.
+func (s *Sink) Start() {
+	readCtx, cancelRead := context.WithCancel(context.Background())
+	writeCtx, cancelWrite := context.WithCancel(context.Background())
+	s.cancelRead, s.cancelWrite = cancelRead, cancelWrite
+	for range s.cfg.Writers {
+		s.writers.Go(func() { s.writeLoop(writeCtx) })
+	}
+	s.readers.Go(func() { s.readLoop(readCtx) })
+	s.readers.Go(func() { s.checkpointLoop(readCtx) })
+}
+
+// Offer gives the sink a journaled, enriched batch. It borrows b, retains it
+// if it has room, and otherwise leaves it on disk to be read back. It never
+// blocks.
+func (s *Sink) Offer(b *event.Batch) {
+	size := int64(b.Size())
+	s.mu.Lock()
+	if s.closing || s.fresh.bytes+size > s.freshLimit() || s.held()+size > s.cfg.MemoryBytes {
+		s.mu.Unlock()
+		s.Skip(b.Position, b.Next)
+		return
+	}
+	b.Retain()
+	s.progress.entered(b.Position, b.Next)
+	s.push(&s.fresh, b)
+	s.mu.Unlock()
+}
+
+// Skip tells the sink of a journaled batch that it will not be offered. The
+// sink reads it back from disk.
+func (s *Sink) Skip(from, to uint64) {
+	s.progress.skipped(from, to)
+	s.m.skipped.Inc()
+	s.room.Signal()
+}
+
+// Void tells the sink that nothing will be delivered from the range, because
+// its request was not acknowledged.
+func (s *Sink) Void(from, to uint64) {
+	s.progress.written(Interval{from, to})
+}
+
+// Name returns the sink's name.
+func (s *Sink) Name() string { return s.name }
+
+// MemoryLimit returns the bytes that the sink's batches may hold.
+func (s *Sink) MemoryLimit() int64 { return s.cfg.MemoryBytes }
+
+// Close stops the reader, writes what is in memory, and persists the
+// progress, all bounded by ctx. It returns the number of events that it had
+// to leave behind; they are in the journal.
+func (s *Sink) Close(ctx context.Context) (left int, err error) {
+	s.cancelRead()
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	s.ready.Broadcast()
+	s.room.Broadcast()
+	s.readers.Wait()
+
+	stop := context.AfterFunc(ctx, s.cancelWrite)
+	s.writers.Wait()
+	stop()
+	s.cancelWrite()
+
+	s.mu.Lock()
+	for _, q := range []*queue{&s.fresh, &s.backlog} {
+		var rest []*event.Batch
+		rest, _ = q.take(nil, q.bytes+1)
+		for _, b := range rest {
+			left += len(b.Events)
+			b.Release()
+		}
+	}
+	s.mu.Unlock()
+	left += int(s.m.abandoned.Load())
+	return left, s.checkpoint(ctx)
+}
+
+// push adds b to q. The caller holds mu.
+func (s *Sink) push(q *queue, b *event.Batch) {
+	if s.fresh.empty() && s.backlog.empty() {
+		s.oldest = time.Now()
+		s.armAge(s.cfg.BatchAge)
+	}
+	q.push(b)
+	if s.fresh.bytes+s.backlog.bytes >= s.cfg.BatchBytes {
+		s.ready.Signal()
+	}
+}
+
+// armAge makes the writers look at the queues when the oldest batch has
+// waited long enough. The caller holds mu.
+func (s *Sink) armAge(d time.Duration) {
+	if s.ageTimer == nil {
+		s.ageTimer = time.AfterFunc(d, s.ready.Signal)
+		return
+	}
+	s.ageTimer.Reset(d)
+}
+
+// held returns the bytes of all batches in memory. The caller holds mu.
+func (s *Sink) held() int64 { return s.fresh.bytes + s.backlog.bytes + s.writing }
+
+// freshLimit is what fresh batches may take of the queues, so that a backlog
+// always finds room too.
+func (s *Sink) freshLimit() int64 {
+	return s.cfg.MemoryBytes - s.backlogLimit()
+}
+
+// backlogLimit is what a backlog may take of the queues. It is at least a
+// batch, so that the largest request fits.
+func (s *Sink) backlogLimit() int64 {
+	return max(int64(float64(s.cfg.MemoryBytes)*(1-s.cfg.FreshShare)), s.cfg.BatchBytes)
+}
