@@ -178,6 +178,13 @@ func (s *Sink) Void(from, to uint64) {
 // Name returns the sink's name.
 func (s *Sink) Name() string { return s.name }
 
+// Stored returns the number of events that the store has taken.
+func (s *Sink) Stored() uint64 { return s.m.stored.Get() }
+
+// Recovered returns the number of events that an earlier process accepted
+// and that this one has read back from the journal.
+func (s *Sink) Recovered() uint64 { return s.m.recovered.Get() }
+
 // MemoryLimit returns the bytes that the sink's batches may hold.
 func (s *Sink) MemoryLimit() int64 { return s.cfg.MemoryBytes }
 

@@ -1,0 +1,48 @@
+package sink
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// TestIntervalsAgainstModel compares the set with a plain array of booleans.
+func TestIntervalsAgainstModel(t *testing.T) {
+	t.Parallel()
+	const size = 60
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		var set intervals
+		var model [size]bool
+		for step := range 100 {
+			from := rnd.Uint64N(size)
+			to := min(from+rnd.Uint64N(8), size)
+			add := rnd.IntN(3) > 0
+			if add {
+				set.add(from, to)
+			} else {
+				set.remove(from, to)
+			}
+			for i := from; i < to; i++ {
+				model[i] = add
+			}
+			checkIntervals(t, set, model[:])
+			if t.Failed() {
+				t.Fatalf("seed %d, step %d: add=%v [%d,%d) gave %v", seed, step, add, from, to, set)
+			}
+		}
+	}
+}
+
+func checkIntervals(t *testing.T, set intervals, model []bool) {
+	t.Helper()
+	for i, x := range set {
+		if x.From >= x.To || i > 0 && set[i-1].To >= x.From {
+			t.Errorf("not disjoint, sorted and apart: %v", set)
+		}
+	}
+	for pos, want := range model {
+		if _, got := set.covering(uint64(pos)); got != want {
+			t.Errorf("position %d: covered is %v, want %v", pos, got, want)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package sink
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestProgressResumes(t *testing.T) {
+	t.Parallel()
+	p := newProgress(100, []Interval{{200, 300}, {350, 400}}, 500)
+	if want := (intervals{{100, 200}, {300, 350}, {400, 500}}); !slices.Equal(p.gaps, want) {
+		t.Errorf("gaps %v, want %v", p.gaps, want)
+	}
+	low, done := p.snapshot()
+	if low != 100 || !slices.Equal(done, []Interval{{200, 300}, {350, 400}}) {
+		t.Errorf("low %d, done %v", low, done)
+	}
+}
+
+func TestLowWatermarkWaitsForTheSlowest(t *testing.T) {
+	t.Parallel()
+	p := newProgress(0, nil, 0)
+	p.entered(0, 10)
+	p.entered(20, 30) // [10, 20) is still being acknowledged
+	p.written(Interval{20, 30})
+	if low, _ := p.snapshot(); low != 0 {
+		t.Errorf("low %d before anything contiguous was written", low)
+	}
+	p.written(Interval{0, 10})
+	if low, _ := p.snapshot(); low != 10 {
+		t.Errorf("low %d, want 10", low)
+	}
+	p.entered(10, 20)
+	p.written(Interval{10, 20})
+	if low, done := p.snapshot(); low != 30 || len(done) != 0 {
+		t.Errorf("low %d, done %v; want 30 and none", low, done)
+	}
+}
+
+func TestHealFindsOnlyWhatNobodyHolds(t *testing.T) {
+	t.Parallel()
+	p := newProgress(0, nil, 0)
+	p.entered(0, 10)
+	p.skipped(10, 20)
+	p.written(Interval{40, 50})
+
+	// The watermark stands because [0, 10) is in memory.
+	p.heal(50)
+	p.heal(50)
+	if want := (intervals{{10, 20}}); !slices.Equal(p.gaps, want) {
+		t.Errorf("gaps %v, want %v", p.gaps, want)
+	}
+	// Then because nobody has [20, 40): the first look only notes it.
+	p.written(Interval{0, 20})
+	p.heal(50)
+	if len(p.gaps) != 0 {
+		t.Errorf("healed at the first look: %v", p.gaps)
+	}
+	p.heal(50)
+	if want := (intervals{{20, 40}}); !slices.Equal(p.gaps, want) {
+		t.Errorf("gaps %v, want %v", p.gaps, want)
+	}
+}
