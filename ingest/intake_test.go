@@ -1,0 +1,145 @@
+package ingest
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// rooms stands in for journal, enrichment and sink, and counts.
+type rooms struct {
+	mu      sync.Mutex
+	next    uint64
+	err     error
+	hold    chan struct{} // Enrich waits for it if it is set
+	offered int
+	skipped int
+	void    int
+}
+
+func (r *rooms) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.Position = r.next
+	r.next += 10
+	b.Next = r.next
+	return want, r.err
+}
+
+func (r *rooms) Enrich(*event.Batch) {
+	if r.hold != nil {
+		<-r.hold
+	}
+}
+
+func (r *rooms) Screen(*event.Batch) {}
+
+func (r *rooms) count(n *int) {
+	r.mu.Lock()
+	*n++
+	r.mu.Unlock()
+}
+
+func (r *rooms) Offer(*event.Batch)  { r.count(&r.offered) }
+func (r *rooms) Skip(_, _ uint64)    { r.count(&r.skipped) }
+func (r *rooms) Void(from, _ uint64) { r.count(&r.void) }
+
+func newTestIntake(t *testing.T, r *rooms, cfg Config) *Intake {
+	t.Helper()
+	in, err := New(cfg, r, r, []Sink{r}, metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+func TestEveryAcceptedBatchReachesTheSink(t *testing.T) {
+	t.Parallel()
+	r := &rooms{}
+	in := newTestIntake(t, r, DefaultConfig())
+	p := &event.Pool{}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 500 {
+				if ack, err := in.Accept(envelope(p, "d", "", 0, 1), event.Durable); err != nil || ack != event.Durable {
+					t.Errorf("ack %v, error %v", ack, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	in.Close()
+	if r.offered+r.skipped != 4000 || r.void != 0 {
+		t.Errorf("offered %d, skipped %d, void %d", r.offered, r.skipped, r.void)
+	}
+}
+
+// TestFullPoolSkips holds the workers: what does not fit into the queue is
+// left to be read from the journal, and Accept does not wait.
+func TestFullPoolSkips(t *testing.T) {
+	t.Parallel()
+	r := &rooms{hold: make(chan struct{})}
+	cfg := DefaultConfig()
+	cfg.QueueBytes, cfg.Workers = 1<<20, 1
+	in := newTestIntake(t, r, cfg)
+	p := &event.Pool{}
+	const n = 10_000
+	for range n {
+		if _, err := in.Accept(envelope(p, "d", "", 0, 10), event.Durable); err != nil {
+			t.Fatal(err)
+		}
+		if in.pool.bytes.Load() > cfg.QueueBytes {
+			t.Fatalf("the queue holds %d bytes, limit %d", in.pool.bytes.Load(), cfg.QueueBytes)
+		}
+	}
+	if r.skipped == 0 {
+		t.Fatal("the queue never filled")
+	}
+	close(r.hold)
+	in.Close()
+	if r.offered+r.skipped != n {
+		t.Errorf("offered %d, skipped %d of %d", r.offered, r.skipped, n)
+	}
+}
+
+func TestFailedAppendIsNotAccepted(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("disk on fire")
+	r := &rooms{err: NewRefusal(503, "journal_failed", "no", 0, cause)}
+	in := newTestIntake(t, r, DefaultConfig())
+	p := &event.Pool{}
+	_, err := in.Accept(envelope(p, "d", "boot", 7, 1), event.Durable)
+	var refusal *Refusal
+	if !errors.As(err, &refusal) || refusal.Status() != 503 || !errors.Is(err, cause) {
+		t.Errorf("got %v", err)
+	}
+	r.err = nil
+	b := envelope(p, "d", "boot", 7, 1)
+	if in.Screen(b) != 0 {
+		t.Error("an envelope that was never acknowledged counts as a duplicate")
+	}
+	b.Release()
+	in.Close()
+	if r.offered+r.skipped != 0 || r.void != 1 {
+		t.Errorf("offered %d, skipped %d, void %d; want only the void range", r.offered, r.skipped, r.void)
+	}
+}
+
+func TestClosedIntakeRefuses(t *testing.T) {
+	t.Parallel()
+	in := newTestIntake(t, &rooms{}, DefaultConfig())
+	in.Close()
+	b := envelope(&event.Pool{}, "d", "", 0, 1)
+	b.Retain()
+	_, err := in.Accept(b, event.Durable)
+	var refusal *Refusal
+	if !errors.As(err, &refusal) || refusal.Code() != "draining" {
+		t.Errorf("got %v", err)
+	}
+	b.Release() // panics if Accept did not take its reference
+}
