@@ -1,0 +1,111 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/penstock-io/penstock/enrich"
+)
+
+func TestPrintIsReadBack(t *testing.T) {
+	t.Parallel()
+	changed := Default()
+	changed.Listen = "[::1]:0"
+	changed.DataDir = `off # "quoted": {x} é`
+	changed.ShutdownTimeout = 90 * time.Minute
+	changed.Pool.QueueBytes = 3<<20 + 1
+	changed.Enrichment.MaxShrink = 1
+	changed.Enrichment.Sources = []enrich.Source{{Path: "a.csv", DeviceColumn: "id"}, {Path: "123", Format: "json", DeviceColumn: "null"}}
+	for name, want := range map[string]Config{"defaults": Default(), "changed": changed} {
+		text, err := Print(want, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _, err := Load(Sources{File: writeFile(t, string(text))})
+		if err != nil {
+			t.Errorf("%s: %v in\n%s", name, err, text)
+			continue
+		}
+		// An empty list and none are the same setting.
+		if len(want.Enrichment.Sources) == 0 && len(got.Enrichment.Sources) == 0 {
+			got.Enrichment.Sources = want.Enrichment.Sources
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got\n%+v\nwant\n%+v", name, got, want)
+		}
+	}
+}
+
+func TestPrintTellsOrigins(t *testing.T) {
+	t.Parallel()
+	file := writeFile(t, "data_dir: here\nenrichment:\n  sources:\n  - path: a.csv\n    format: csv\n  - path: b.csv\n")
+	cfg, origins, err := Load(Sources{File: file, Env: []string{"PENSTOCK_POOL_WORKERS=3"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := Print(cfg, origins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"listen: 127.0.0.1:8080\n",
+		"data_dir: here # " + file + ":1\n",
+		"  workers: 3 # environment PENSTOCK_POOL_WORKERS\n",
+		"  - path: a.csv # " + file + ":4\n",
+		"  - path: b.csv # " + file + ":6\n",
+		"  queue_bytes: 64MiB\n",
+	} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("no line %q in\n%s", want, text)
+		}
+	}
+	again, _, err := Load(Sources{File: writeFile(t, string(text))})
+	if err != nil || !reflect.DeepEqual(again, cfg) {
+		t.Errorf("with its comments it is read back as %+v, %v", again, err)
+	}
+}
+
+func TestPrintEveryShape(t *testing.T) {
+	t.Parallel()
+	s := sample{Name: "true", On: true, Size: 64 << 20, Ratio: 0.1, Names: []string{"1", "a b"},
+		Labels: map[string]string{"b": "x", "a": "007"}, Inner: sampleInner{Token: "hunter2"}}
+	got := printed(t, s)
+	want := `name: "true"
+on: true
+count: 0
+small: 0
+ratio: 0.1
+wait: 0s
+size: 64MiB
+names:
+- "1"
+- a b
+labels:
+  a: "007"
+  b: x
+inner:
+  max_depth: 0
+  token: (set)
+items: []
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	s.Inner.Token = ""
+	if got := printed(t, s); !strings.Contains(got, `token: ""`) {
+		t.Errorf("an empty secret is shown as set:\n%s", got)
+	}
+}
+
+func printed(t *testing.T, s sample) string {
+	t.Helper()
+	text, err := yaml.Marshal(tree(reflect.ValueOf(s)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,280 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// document maps one YAML file onto a Config. It goes on after a fault, so
+// that all of them come out in one run.
+type document struct {
+	file    string
+	root    reflect.Type
+	anchors map[string]ast.Node
+	origins Origins
+	faults  Faults
+}
+
+// loadYAML fills v, a settable Config, from the text of a file.
+func loadYAML(file string, text []byte, v reflect.Value, origins Origins) Faults {
+	d := &document{file: file, root: v.Type(), anchors: map[string]ast.Node{}, origins: origins}
+	// Keys that stand twice are found by section below, with the others.
+	tree, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		return Faults{d.syntax(err)}
+	}
+	if len(tree.Docs) > 1 {
+		d.fault(tree.Docs[1].Body, "", "a second YAML document; put everything into one")
+	}
+	if len(tree.Docs) > 0 && tree.Docs[0].Body != nil {
+		d.section(tree.Docs[0].Body, v, "")
+	}
+	return d.faults
+}
+
+func (d *document) syntax(err error) Fault {
+	var e yaml.Error
+	if !errors.As(err, &e) {
+		return Fault{Origin: d.file, Problem: "not YAML: " + err.Error()}
+	}
+	origin := d.file
+	if t := e.GetToken(); t != nil {
+		origin = fmt.Sprintf("%s:%d", d.file, t.Position.Line)
+	}
+	return Fault{Origin: origin, Problem: "not YAML: " + e.GetMessage()}
+}
+
+func (d *document) origin(n ast.Node) string {
+	if n == nil || n.GetToken() == nil {
+		return d.file
+	}
+	return fmt.Sprintf("%s:%d", d.file, n.GetToken().Position.Line)
+}
+
+func (d *document) fault(n ast.Node, key, format string, args ...any) {
+	d.faults = append(d.faults, Fault{d.origin(n), key, fmt.Sprintf(format, args...)})
+}
+
+// resolve looks through anchors and aliases. It returns nil after a fault. An
+// alias inside of its own anchor is not endless: the walk ends where the types
+// of the settings end.
+func (d *document) resolve(n ast.Node, path string) ast.Node {
+	switch x := n.(type) {
+	case *ast.AnchorNode:
+		value := d.resolve(x.Value, path)
+		d.anchors[x.Name.GetToken().Value] = value
+		return value
+	case *ast.AliasNode:
+		value := d.anchors[x.Value.GetToken().Value]
+		if value == nil {
+			d.fault(n, path, "alias *%s has no anchor before it", x.Value.GetToken().Value)
+		}
+		return value
+	case *ast.TagNode:
+		d.fault(n, path, "YAML tags such as %s are not supported; leave it out", x.GetToken().Value)
+		return nil
+	}
+	return n
+}
+
+// entries lists the keys of a mapping, and reports those that are not plain
+// or stand twice. A key without any value below it counts as an empty mapping.
+func (d *document) entries(n ast.Node, path string) []*ast.MappingValueNode {
+	var values []*ast.MappingValueNode
+	switch x := n.(type) {
+	case *ast.MappingNode:
+		values = x.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{x}
+	case *ast.NullNode:
+	default:
+		d.fault(n, path, "must be a section of `key: value` lines, got %s", describe(n))
+	}
+	seen := map[string]string{}
+	var good []*ast.MappingValueNode
+	for _, v := range values {
+		name := v.Key.GetToken().Value
+		switch v.Key.(type) {
+		case *ast.MergeKeyNode:
+			d.fault(v.Key, path, "merge keys (<<) are not supported; write the keys out")
+			continue
+		case *ast.MappingKeyNode:
+			d.fault(v.Key, path, "keys must be plain names")
+			continue
+		}
+		if first, twice := seen[name]; twice {
+			d.fault(v.Key, join(path, name), "stands twice, first at %s", first)
+			continue
+		}
+		seen[name] = d.origin(v.Key)
+		good = append(good, v)
+	}
+	return good
+}
+
+// section maps a mapping onto the struct v.
+func (d *document) section(n ast.Node, v reflect.Value, path string) {
+	if n = d.resolve(n, path); n == nil {
+		return
+	}
+	known := fields(v.Type())
+next:
+	for _, entry := range d.entries(n, path) {
+		name := entry.Key.GetToken().Value
+		for _, f := range known {
+			if f.name == name {
+				d.setting(entry.Value, v.FieldByIndex(f.index), f, join(path, name))
+				continue next
+			}
+		}
+		d.fault(entry.Key, join(path, name), "unknown key%s", meant(d.root, known, path, name))
+	}
+}
+
+// setting maps a value onto the field f, whose value is v.
+func (d *document) setting(n ast.Node, v reflect.Value, f field, path string) {
+	if f.shape == section {
+		d.section(n, v, path)
+		return
+	}
+	if n = d.resolve(n, path); n == nil {
+		return
+	}
+	switch f.shape {
+	case scalar:
+		if !d.scalar(n, v, f, path) {
+			return
+		}
+	case list:
+		items, ok := d.items(n, path)
+		if !ok {
+			return
+		}
+		all := reflect.MakeSlice(v.Type(), len(items), len(items))
+		for i, item := range items {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			if item = d.resolve(item, at); item != nil {
+				d.scalar(item, all.Index(i), f, at)
+			}
+		}
+		v.Set(all)
+	case table:
+		all := reflect.MakeMap(v.Type())
+		for _, entry := range d.entries(n, path) {
+			name := entry.Key.GetToken().Value
+			x := reflect.New(v.Type().Elem()).Elem()
+			value := d.resolve(entry.Value, join(path, name))
+			if value != nil && d.scalar(value, x, f, join(path, name)) {
+				all.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), x)
+			}
+		}
+		v.Set(all)
+	case records:
+		items, ok := d.items(n, path)
+		if !ok {
+			return
+		}
+		all := reflect.MakeSlice(v.Type(), len(items), len(items))
+		for i, item := range items {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			setDefaults(all.Index(i))
+			d.origins[at] = d.origin(item)
+			d.section(item, all.Index(i), at)
+		}
+		v.Set(all)
+	}
+	d.origins[path] = d.origin(n)
+}
+
+func (d *document) items(n ast.Node, path string) ([]ast.Node, bool) {
+	switch x := n.(type) {
+	case *ast.SequenceNode:
+		return x.Values, true
+	case *ast.NullNode:
+		return nil, true
+	}
+	d.fault(n, path, "must be a list of `- item` lines, got %s", describe(n))
+	return nil, false
+}
+
+// scalar takes a value's text as it is written: whether 12 is a number or a
+// text is the setting's choice, not the file's.
+func (d *document) scalar(n ast.Node, v reflect.Value, f field, path string) bool {
+	text, ok := scalarText(n)
+	if !ok {
+		d.fault(n, path, "must be a single value (%s), got %s", f.kind(), describe(n))
+		return false
+	}
+	if err := f.set(v, text); err != nil {
+		d.fault(n, path, "%s", err)
+		return false
+	}
+	return true
+}
+
+func scalarText(n ast.Node) (string, bool) {
+	switch x := n.(type) {
+	case *ast.StringNode:
+		return x.Value, true
+	case *ast.LiteralNode:
+		return x.Value.Value, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
+		return n.GetToken().Value, true
+	}
+	return "", false
+}
+
+func describe(n ast.Node) string {
+	switch n.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode:
+		return "a section"
+	case *ast.SequenceNode:
+		return "a list"
+	case *ast.NullNode:
+		return "nothing"
+	}
+	text, _ := scalarText(n)
+	return fmt.Sprintf("%.64q", text)
+}
+
+// setDefaults fills a new element of a list from its default tags.
+func setDefaults(v reflect.Value) {
+	for _, l := range leaves(v, "") {
+		if l.shape == scalar && l.def != "" {
+			if err := l.set(l.value, l.def); err != nil {
+				panic(fmt.Sprintf("BUG: default of %s: %s", l.path, err))
+			}
+		}
+	}
+}
+
+// meant guesses which key was meant by one that does not exist: a neighbour
+// of nearly the same name, or one of the same name in another section.
+func meant(root reflect.Type, siblings []field, path, name string) string {
+	var names []string
+	for _, f := range siblings {
+		names = append(names, f.name)
+	}
+	if s := suggest(name, names); s != "" {
+		return s
+	}
+	for _, l := range leaves(reflect.New(root).Elem(), "") {
+		if plain(l.name) == plain(name) && l.path != join(path, name) {
+			return fmt.Sprintf("; did you mean %s?", l.path)
+		}
+	}
+	return ""
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return strings.Join([]string{path, name}, ".")
+}
