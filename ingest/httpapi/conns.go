@@ -1,0 +1,312 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+const (
+	// maxRefusals bounds the connections over a limit that are being told so.
+	// Further ones are closed without a word.
+	maxRefusals = 64
+
+	// A connection whose client may still be sending when the answer is out
+	// is read from, and what comes is thrown away, for so long and so much.
+	lingerTime  = time.Second
+	lingerBytes = 8 << 20
+)
+
+// connections are all that are open.
+type connections struct {
+	limit, perIP int
+
+	mu        sync.Mutex
+	listeners []net.Listener
+	open      map[*conn]struct{}
+	serving   int // of open, those that are served; the others are refused
+	byAddr    map[netip.Addr]int
+	closing   bool
+
+	closed chan struct{} // closed when closing begins
+	gone   chan struct{} // closed when the last one is gone after that
+}
+
+func (cs *connections) init(cfg Config) {
+	cs.limit, cs.perIP = cfg.MaxConnections, cfg.MaxConnectionsPerIP
+	cs.open = map[*conn]struct{}{}
+	cs.byAddr = map[netip.Addr]int{}
+	cs.closed, cs.gone = make(chan struct{}), make(chan struct{})
+}
+
+// States of a connection. Only an idle one may be closed from outside.
+const (
+	idle int32 = iota
+	active
+	closedIdle
+)
+
+// conn is a connection of a client.
+type conn struct {
+	net.Conn
+	addr   netip.Addr
+	serves bool
+	state  atomic.Int32
+
+	// linger and ended belong to the goroutine that serves the connection,
+	// which is also the one that calls Read and Close.
+	linger bool
+	ended  bool // Read has met the end
+}
+
+// Read notes the end of the stream. fasthttp reports a chunked body that ends
+// between two chunks exactly as it reports a complete one.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err == io.EOF {
+		c.ended = true
+	}
+	return n, err
+}
+
+// Close lets the client take the answer first, where it may still be sending:
+// closing with unread data makes TCP reset the connection, and then the
+// answer may be lost with it.
+func (c *conn) Close() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger {
+		c.linger = false
+		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
+		}
+	}
+	return c.Conn.Close()
+}
+
+// lingerOn makes the connection linger when it is closed.
+func lingerOn(c net.Conn) {
+	if c, ok := c.(*conn); ok {
+		c.linger = true
+	}
+}
+
+// hasEnded reports whether the client has closed its side, as far as it was
+// read.
+func hasEnded(c net.Conn) bool {
+	mine, ok := c.(*conn)
+	return ok && mine.ended
+}
+
+// admit takes a fresh connection and serves or refuses it in a goroutine.
+func (s *Server) admit(nc net.Conn) {
+	c := &conn{Conn: nc, addr: addrOf(nc)}
+	refusal, ok := s.conns.add(c)
+	switch {
+	case !ok:
+		_ = nc.Close()
+		s.metrics.refused.Inc()
+	case c.serves:
+		go s.serve(c)
+	default:
+		s.metrics.refused.Inc()
+		go s.turnAway(c, refusal)
+	}
+}
+
+// serve serves a connection to its end.
+func (s *Server) serve(c *conn) {
+	defer s.conns.remove(c)
+	defer func() {
+		if r := recover(); r != nil {
+			_ = c.Conn.Close()
+			s.metrics.panics.Inc()
+			s.log.Error("panic in a connection", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	if err := s.http.ServeConn(c); err != nil {
+		s.log.Debug("connection ended", "remote", c.RemoteAddr(), "error", err)
+	}
+}
+
+// turnAway answers a connection that is over a limit, without reading from it.
+func (s *Server) turnAway(c *conn, why problemID) {
+	defer s.conns.remove(c)
+	c.linger = true
+	_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
+	p := &problems[why]
+	body := appendProblem(nil, p, p.Meaning, nil)
+	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nServer: penstock\r\nConnection: close\r\nRetry-After: %d\r\n"+
+		"Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		p.Status, fasthttp.StatusMessage(p.Status), s.retryAfter(0), problemType, len(body), body)
+	_ = c.Close()
+}
+
+// listen registers a listener, or closes it after Shutdown.
+func (cs *connections) listen(ln net.Listener) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.closing {
+		_ = ln.Close()
+		return false
+	}
+	cs.listeners = append(cs.listeners, ln)
+	return true
+}
+
+// add registers c. c.serves tells whether a limit stands against serving it;
+// refusal then tells which. It returns false if c must be closed at once.
+func (cs *connections) add(c *conn) (refusal problemID, ok bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	switch {
+	case cs.closing:
+		return 0, false
+	case cs.serving >= cs.limit:
+		refusal = connectionLimit
+	case cs.perIP > 0 && c.addr.IsValid() && cs.byAddr[c.addr] >= cs.perIP:
+		refusal = tooManyConnections
+	default:
+		c.serves = true
+		cs.serving++
+		if c.addr.IsValid() {
+			cs.byAddr[c.addr]++
+		}
+	}
+	if !c.serves && len(cs.open)-cs.serving >= maxRefusals {
+		return 0, false
+	}
+	cs.open[c] = struct{}{}
+	return refusal, true
+}
+
+// remove forgets a connection that is closed.
+func (cs *connections) remove(c *conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.open, c)
+	if c.serves {
+		cs.serving--
+		if n := cs.byAddr[c.addr] - 1; n > 0 {
+			cs.byAddr[c.addr] = n
+		} else {
+			delete(cs.byAddr, c.addr)
+		}
+	}
+	if cs.closing && len(cs.open) == 0 {
+		close(cs.gone)
+	}
+}
+
+// transition is fasthttp's hook on the state of connections. A connection
+// that becomes idle after the shutdown began closes itself.
+func (cs *connections) transition(nc net.Conn, state fasthttp.ConnState) {
+	c, ok := nc.(*conn)
+	if !ok {
+		return
+	}
+	switch state {
+	case fasthttp.StateActive:
+		c.state.CompareAndSwap(idle, active)
+	case fasthttp.StateIdle:
+		c.state.CompareAndSwap(active, idle)
+		if cs.isClosing() {
+			c.closeIfIdle()
+		}
+	}
+}
+
+func (c *conn) closeIfIdle() {
+	if c.state.CompareAndSwap(idle, closedIdle) {
+		_ = c.Conn.Close()
+	}
+}
+
+func (cs *connections) isClosing() bool {
+	select {
+	case <-cs.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// close closes the listeners and the idle connections, and has the others
+// close when their request is answered.
+func (cs *connections) close() (errs []error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.closing {
+		return nil
+	}
+	cs.closing = true
+	close(cs.closed)
+	for _, ln := range cs.listeners {
+		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, fmt.Errorf("cannot close the listener on %s: %w", ln.Addr(), err))
+		}
+	}
+	for c := range cs.open {
+		c.closeIfIdle()
+	}
+	if len(cs.open) == 0 {
+		close(cs.gone)
+	}
+	return errs
+}
+
+// cut closes what is left and returns how many these were.
+func (cs *connections) cut() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for c := range cs.open {
+		_ = c.Conn.Close()
+	}
+	return len(cs.open)
+}
+
+// count returns the number of connections that are served.
+func (cs *connections) count() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.serving
+}
+
+// addrOf returns what the limit per address counts: an IPv4 address, or the
+// /64 of an IPv6 one, since that is what a single host can choose from. It is
+// invalid for a connection that is not by IP.
+func addrOf(c net.Conn) netip.Addr {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	addr := tcp.AddrPort().Addr().Unmap()
+	if addr.Is6() {
+		if p, err := addr.WithZone("").Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
+}
+
+// passes reports whether an error of Accept concerns a single connection, or
+// a lack of resources that may end.
+func passes(err error) bool {
+	for _, e := range []error{
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EPROTO,
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}

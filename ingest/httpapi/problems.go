@@ -1,0 +1,153 @@
+package httpapi
+
+import (
+	"slices"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// Problem is a way in which a whole request can fail. The same table makes
+// the answers and the documentation.
+type Problem struct {
+	Code    string // as it stands in the answer
+	Status  int    // HTTP
+	Title   string // the same for every occurrence
+	Meaning string // a sentence on what happened and what to do
+}
+
+// problemID is the index of a Problem in problems.
+type problemID uint8
+
+const (
+	malformedRequest problemID = iota
+	conflictingFraming
+	incompleteBody
+	invalidParameter
+	badEncoding
+	emptyBody
+	malformedJSON
+	bodyTypeMismatch
+	notFound
+	methodNotAllowed
+	requestTimeout
+	bodyTooLarge
+	decompressedTooLarge
+	tooManyEvents
+	unsupportedMediaType
+	unsupportedCharset
+	unsupportedEncoding
+	noValidEvent
+	partialRefused
+	tooManyConnections
+	overQuota
+	headerTooLarge
+	internalError
+	connectionLimit
+	memoryLimit
+	draining
+	unavailable
+
+	problemCount
+)
+
+// problems is read only.
+var problems = [problemCount]Problem{
+	malformedRequest: {"malformed_request", 400, "Malformed request",
+		"The request is not valid HTTP/1.1. The connection is closed."},
+	conflictingFraming: {"conflicting_framing", 400, "Conflicting framing",
+		"The request has Transfer-Encoding next to Content-Length, or another one than chunked, so that where it ends is a matter of opinion. The connection is closed."},
+	incompleteBody: {"incomplete_body", 400, "Incomplete body",
+		"The connection ended before the body did. Nothing was accepted; send the whole request again."},
+	invalidParameter: {"invalid_parameter", 400, "Invalid query parameter",
+		"A query parameter has a value that does not exist, or is given twice. The detail names it."},
+	badEncoding: {"bad_encoding", 400, "Body does not match its Content-Encoding",
+		"The body cannot be decompressed by the Content-Encoding that the header names."},
+	emptyBody: {"empty_body", 400, "Empty body",
+		"The body holds no JSON value; no events at all are sent as []."},
+	malformedJSON: {"malformed_json", 400, "Malformed JSON",
+		"The body is not valid JSON. The offset, where it is known, counts bytes of the decompressed body."},
+	bodyTypeMismatch: {"type_mismatch", 400, "Neither object nor array",
+		"The body is JSON, but a single value; events are objects."},
+	notFound: {"not_found", 404, "No such path",
+		"Events are sent to POST /v1/telemetry; nothing else is here."},
+	methodNotAllowed: {"method_not_allowed", 405, "Method not allowed",
+		"The path takes POST only."},
+	requestTimeout: {"request_timeout", 408, "Request timeout",
+		"The request did not arrive within http.read_timeout. The connection is closed."},
+	bodyTooLarge: {"body_too_large", 413, "Body too large",
+		"The body is larger on the wire than http.max_body_bytes. Split it."},
+	decompressedTooLarge: {"decompressed_too_large", 413, "Body too large after decompression",
+		"The body is larger after decompression than http.max_decompressed_bytes. Split it."},
+	tooManyEvents: {"too_many_events", 413, "Too many events",
+		"The request holds more events than one may. Split it."},
+	unsupportedMediaType: {"unsupported_media_type", 415, "Unsupported media type",
+		"Content-Type must be application/json or application/x-ndjson."},
+	unsupportedCharset: {"unsupported_charset", 415, "Unsupported charset",
+		"JSON is UTF-8; send no charset, or utf-8."},
+	unsupportedEncoding: {"unsupported_encoding", 415, "Unsupported content encoding",
+		"Content-Encoding must be one of identity, gzip, zstd, deflate and snappy, applied once."},
+	noValidEvent: {"no_valid_event", 422, "No valid event",
+		"Every event was rejected; errors lists why. Sending the same again is of no use."},
+	partialRefused: {"partial_refused", 422, "Partial acceptance refused",
+		"With accept_partial=false one event was rejected, so none was accepted; errors lists the faulty ones."},
+	tooManyConnections: {"too_many_connections", 429, "Too many connections",
+		"More connections from one address than http.max_connections_per_ip. Use fewer, and keep them open."},
+	overQuota: {"over_quota", 429, "Over quota",
+		"A limit that was set for this sender is used up; the detail names it. Wait for as long as Retry-After says."},
+	headerTooLarge: {"header_too_large", 431, "Header too large",
+		"The request line and header are larger than http.max_header_bytes. The connection is closed."},
+	internalError: {"internal_error", 500, "Internal error",
+		"A fault in Penstock. Nothing was acknowledged; the request may be sent again."},
+	connectionLimit: {"connection_limit", 503, "Too many connections in all",
+		"All of http.max_connections are in use. Wait for as long as Retry-After says."},
+	memoryLimit: {"memory_limit", 503, "No memory left for requests",
+		"The requests in flight hold http.max_inflight_bytes. Nothing was accepted; send the request again after Retry-After."},
+	draining: {"draining", 503, "Shutting down",
+		"This process takes no new requests. Send them again after Retry-After, to another one if there is one."},
+	unavailable: {"unavailable", 503, "Temporarily unavailable",
+		"The events cannot be made safe at the moment. Nothing was accepted; send the request again after Retry-After."},
+}
+
+// Problems returns every problem that the listener answers with of its own.
+// What Accept refuses may carry further codes.
+func Problems() []Problem { return slices.Clone(problems[:]) }
+
+// RejectionCode is why a single event was rejected.
+type RejectionCode struct {
+	Code    string
+	Meaning string
+}
+
+// rejectionMeanings is read only.
+var rejectionMeanings = map[event.Code]string{
+	event.MalformedJSON:    "A line of an NDJSON body is not valid JSON.",
+	event.TypeMismatch:     "A member has another JSON type than its rule says.",
+	event.MissingDevice:    "Neither the event nor its envelope names a device.",
+	event.InvalidDevice:    "device is not 1 to 128 bytes of UTF-8 without control characters.",
+	event.InvalidTimestamp: "ts is neither an integer nor an RFC 3339 string.",
+	event.TimestampRange:   "ts is further back than the retention, or further ahead than the tolerance.",
+	event.NoValues:         "The event has no value that could be stored.",
+	event.TooManyValues:    "The event has more values than one may have.",
+	event.ValueRange:       "The number is not representable as a finite 64-bit float.",
+	event.InvalidName:      "The name of a value or tag is not [A-Za-z_][A-Za-z0-9_]* of at most 128 bytes without a leading __.",
+	event.ReservedTag:      "A tag must not be named device.",
+	event.TooManyTags:      "The event has more tags than one may have, its envelope's included.",
+	event.TagTooLong:       "The value of a tag is longer than 256 bytes.",
+	event.InvalidTag:       "The value of a tag is not valid UTF-8.",
+	event.UnknownDevice:    "The device is not in the enrichment table, and unknown devices are refused.",
+}
+
+// codePartialRefused counts the valid events of a request that asked for all
+// or nothing.
+const codePartialRefused = "partial_refused"
+
+// RejectionCodes returns the code of every way to reject an event, in the
+// order of event.Codes, and at last the one that appears in metrics only.
+func RejectionCodes() []RejectionCode {
+	var all []RejectionCode
+	for _, c := range event.Codes() {
+		all = append(all, RejectionCode{c.String(), rejectionMeanings[c]})
+	}
+	return append(all, RejectionCode{codePartialRefused,
+		"In metrics only: the event was valid, but accept_partial=false and another one of its request was not."})
+}

@@ -1,0 +1,215 @@
+package httpapi
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+const (
+	jsonType    = "application/json"
+	problemType = "application/problem+json" // RFC 9457
+
+	// problemBase is what a problem's type begins with; its code follows.
+	problemBase = "https://github.com/penstock-io/penstock/blob/main/docs/errors.md#"
+)
+
+// Names of header fields, in canonical form. They are read only.
+var (
+	headerAck        = []byte("Penstock-Ack")
+	headerAccepted   = []byte("Penstock-Accepted")
+	headerDuplicates = []byte("Penstock-Duplicates")
+)
+
+// outcome is what became of a request's events.
+type outcome struct {
+	received, accepted, rejected, duplicates int
+	// refused are valid events that were rejected because others were not.
+	refused int
+	ack     event.Ack // if accepted > 0
+}
+
+// accept answers a request of which no event, or not all, were rejected.
+// Penstock-Ack is about what was accepted, so it is left out where that is
+// nothing.
+func (s *Server) accept(ctx *fasthttp.RequestCtx, r *request, b *event.Batch, o outcome) {
+	s.metrics.settle(b, o)
+	h := &ctx.Response.Header
+	var number [20]byte
+	if o.accepted > 0 {
+		h.SetCanonical(headerAck, ackText(o.ack))
+	}
+	h.SetCanonical(headerAccepted, strconv.AppendInt(number[:0], int64(o.accepted), 10))
+	if o.duplicates > 0 {
+		h.SetCanonical(headerDuplicates, strconv.AppendInt(number[:0], int64(o.duplicates), 10))
+	}
+	if o.rejected == 0 {
+		s.status(ctx, fasthttp.StatusNoContent)
+		return
+	}
+	a := append(r.answer[:0], '{')
+	a = appendCounts(a, o)
+	if o.accepted > 0 {
+		a = append(a, `,"ack":"`...)
+		a = append(a, o.ack.String()...)
+		a = append(a, '"')
+	}
+	a = append(a, ',')
+	a = appendRejections(a, b)
+	r.answer = append(a, '}')
+	s.status(ctx, fasthttp.StatusOK)
+	ctx.SetContentType(jsonType)
+	ctx.SetBody(r.answer)
+}
+
+// ackText returns the acknowledgement as bytes without an allocation.
+func ackText(a event.Ack) []byte { return ackTexts[a] }
+
+// ackTexts is read only.
+var ackTexts = [...][]byte{
+	event.Queued:  []byte("queued"),
+	event.Written: []byte("written"),
+	event.Durable: []byte("durable"),
+}
+
+// reject answers a request of which nothing was accepted because of its
+// events.
+func (s *Server) reject(ctx *fasthttp.RequestCtx, r *request, b *event.Batch, o outcome, why problemID) {
+	s.metrics.settle(b, o)
+	p := &problems[why]
+	members := appendCounts(append(r.answer[:0], ','), o)
+	members = append(members, ',')
+	r.answer = appendRejections(members, b)
+	detail := "none of the " + strconv.Itoa(o.received) + " events is valid"
+	if why == partialRefused {
+		detail = strconv.Itoa(o.rejected) + " of " + strconv.Itoa(o.received) +
+			" events are invalid, and accept_partial=false asks for all or none"
+	}
+	s.answerProblem(ctx, p, detail, r.answer)
+}
+
+// appendCounts appends the members that say how many events were accepted
+// and how many were not.
+func appendCounts(dst []byte, o outcome) []byte {
+	dst = append(dst, `"accepted":`...)
+	dst = strconv.AppendInt(dst, int64(o.accepted), 10)
+	dst = append(dst, `,"rejected":`...)
+	dst = strconv.AppendInt(dst, int64(o.rejected+o.refused), 10)
+	if o.duplicates > 0 {
+		dst = append(dst, `,"duplicates":`...)
+		dst = strconv.AppendInt(dst, int64(o.duplicates), 10)
+	}
+	return dst
+}
+
+// appendRejections appends the members errors and truncated.
+func appendRejections(dst []byte, b *event.Batch) []byte {
+	dst = append(dst, `"errors":[`...)
+	for i := range b.Rejections {
+		r := &b.Rejections[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"index":`...)
+		dst = strconv.AppendInt(dst, int64(r.Index), 10)
+		dst = append(dst, `,"pointer":`...)
+		dst = appendString(dst, r.Pointer)
+		dst = append(dst, `,"code":`...)
+		dst = appendString(dst, r.Code.String())
+		dst = append(dst, `,"detail":`...)
+		dst = appendString(dst, r.Detail)
+		dst = append(dst, '}')
+	}
+	dst = append(dst, `],"truncated":`...)
+	return strconv.AppendBool(dst, b.Rejected() > len(b.Rejections))
+}
+
+// offsetMember returns the member that says where in the body a fault is.
+func offsetMember(offset int64) []byte {
+	if offset < 0 {
+		return nil
+	}
+	return strconv.AppendInt([]byte(`,"offset":`), offset, 10)
+}
+
+// refuse answers a request that is refused as a whole.
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, no *refusal) {
+	p := &problems[no.problem]
+	h := &ctx.Response.Header
+	switch no.problem {
+	case methodNotAllowed:
+		h.Set(fasthttp.HeaderAllow, fasthttp.MethodPost)
+	case unsupportedEncoding:
+		h.Set(fasthttp.HeaderAcceptEncoding, "gzip, zstd, deflate, snappy, identity") // RFC 9110, 15.5.16
+	case unsupportedMediaType:
+		h.Set(fasthttp.HeaderAccept, "application/json, application/x-ndjson")
+	case draining:
+		ctx.SetConnectionClose()
+	}
+	s.setRetryAfter(ctx, p.Status, 0)
+	detail := no.detail
+	if detail == "" {
+		detail = p.Meaning
+	}
+	s.answerProblem(ctx, p, detail, nil)
+}
+
+// answerProblem answers with p. members are further members of the object,
+// each with a comma in front.
+func (s *Server) answerProblem(ctx *fasthttp.RequestCtx, p *Problem, detail string, members []byte) {
+	s.status(ctx, p.Status)
+	ctx.SetContentType(problemType)
+	ctx.SetBody(appendProblem(nil, p, detail, members))
+}
+
+// appendProblem appends p as an object of RFC 9457.
+func appendProblem(dst []byte, p *Problem, detail string, members []byte) []byte {
+	dst = append(dst, `{"type":`...)
+	dst = appendString(dst, problemBase+p.Code)
+	dst = append(dst, `,"title":`...)
+	dst = appendString(dst, p.Title)
+	dst = append(dst, `,"status":`...)
+	dst = strconv.AppendInt(dst, int64(p.Status), 10)
+	dst = append(dst, `,"detail":`...)
+	dst = appendString(dst, detail)
+	dst = append(dst, `,"code":`...)
+	dst = appendString(dst, p.Code)
+	dst = append(dst, members...)
+	return append(dst, '}')
+}
+
+// status sets the status and counts the answer. It is called once for each
+// answer, but for one that a panic replaces.
+func (s *Server) status(ctx *fasthttp.RequestCtx, code int) {
+	ctx.SetStatusCode(code)
+	s.metrics.answer(code)
+	if s.draining.Load() {
+		ctx.SetConnectionClose()
+	}
+}
+
+// setRetryAfter sets Retry-After where the status calls for it. least is how
+// long the client should wait at least, or 0.
+func (s *Server) setRetryAfter(ctx *fasthttp.RequestCtx, status int, least time.Duration) {
+	if status != fasthttp.StatusTooManyRequests && status != fasthttp.StatusServiceUnavailable {
+		return
+	}
+	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.FormatInt(s.retryAfter(least), 10))
+}
+
+// retryAfter draws a Retry-After in whole seconds: between the configured
+// bounds, or between least and one and a half of it.
+func (s *Server) retryAfter(least time.Duration) int64 {
+	from, to := s.cfg.RetryAfterMin, s.cfg.RetryAfterMax
+	if least > 0 {
+		from, to = least, least+least/2
+	}
+	low, high := ceilSeconds(from), ceilSeconds(to)
+	return low + rand.Int64N(high-low+1)
+}
+
+func ceilSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
