@@ -25,7 +25,7 @@ type settings struct {
 	DataDir   *string  `group:"settings" placeholder:"DIR" help:"Directory for all data. Default: ./penstock-data."`
 	LogLevel  *string  `group:"settings" placeholder:"LEVEL" help:"debug, info, warn or error. Default: info."`
 	LogFormat *string  `group:"settings" placeholder:"FORMAT" help:"text or json. Default: text."`
-	Set       []string `group:"settings" sep:"none" placeholder:"KEY=VALUE" help:"Any setting, by its key, as often as needed: --set http.max_events=500."`
+	Set       []string `group:"settings" sep:"none" placeholder:"KEY=VALUE" help:"Any setting, by its key, as often as needed: --set limits.max_events=500"`
 }
 
 // load puts the configuration together from file, environment and flags.

@@ -67,7 +67,7 @@ func validation(err error, origins Origins, known Faults) Faults {
 	var all Faults
 	for _, e := range flatten(err) {
 		key, problem := cutKey(e)
-		if slices.ContainsFunc(known, func(f Fault) bool { return f.Key != "" && within(key, f.Key) }) {
+		if slices.ContainsFunc(known, func(f Fault) bool { return f.Key != "" && f.Key == key }) {
 			continue
 		}
 		all = append(all, Fault{Origin: origins.of(key), Key: key, Problem: problem})
@@ -150,4 +150,11 @@ func (o Origins) of(key string) string {
 		key = key[:max(0, strings.LastIndexAny(key, ".["))]
 	}
 	return ""
+}
+
+// AsFaults returns the faults in err, if it is about a configuration.
+func AsFaults(err error) (Faults, bool) {
+	var f Faults
+	ok := errors.As(err, &f)
+	return f, ok
 }

@@ -19,15 +19,19 @@ const hidden = "(set)"
 func Print(c Config, origins Origins) ([]byte, error) {
 	comments := yaml.CommentMap{}
 	for path, origin := range origins {
-		comments["$."+path] = []*yaml.Comment{yaml.LineComment(" " + origin)}
+		if !strings.HasSuffix(path, "]") { // an element's keys have their own
+			comments["$."+path] = []*yaml.Comment{yaml.LineComment(" " + origin)}
+		}
 	}
-	// A list or table begins on the next line, where a comment behind its key
-	// would be taken for one of its first item.
 	for _, l := range leaves(reflect.ValueOf(c), "") {
-		if l.shape != scalar {
-			if at := "$." + l.path; comments[at] != nil {
-				comments[at] = []*yaml.Comment{yaml.HeadComment(" " + origins[l.path])}
-			}
+		at := "$." + l.path
+		switch {
+		case comments[at] == nil || l.shape == scalar:
+		case l.shape == records:
+			delete(comments, at)
+		default:
+			// The encoder would put it behind the first item.
+			comments[at] = []*yaml.Comment{yaml.HeadComment(" " + origins[l.path])}
 		}
 	}
 	text, err := yaml.MarshalWithOptions(tree(reflect.ValueOf(c)), yaml.WithComment(comments))
@@ -81,8 +85,10 @@ func one(f field, v reflect.Value) any {
 	switch {
 	case f.secret && text != "":
 		return hidden
-	case f.secret, f.unit == "bytes":
+	case f.secret:
 		return text
+	case f.unit == "bytes" && text != fmt.Sprint(v.Interface()):
+		return text // with a unit
 	}
 	// A named type such as time.Duration has a text of its own.
 	if v.Kind() != reflect.String && v.Type().NumMethod() == 0 {

@@ -75,7 +75,7 @@ func TestPrintEveryShape(t *testing.T) {
 		Labels: map[string]string{"b": "x", "a": "007"}, Inner: sampleInner{Token: "hunter2"}}
 	got := printed(t, s)
 	want := `name: "true"
-on: true
+"on": true
 count: 0
 small: 0
 ratio: 0.1

@@ -1,0 +1,54 @@
+# make help lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+FUZZTIME ?= 60s
+# Where `make run` and `make demo` keep their data.
+DATA_DIR ?= ./penstock-data
+TOOLS    := build/tools
+
+.PHONY: help build run demo test lint fuzz bench docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/penstock
+	$(GO) build -trimpath -o bin/penstock ./cmd/penstock
+
+run: build ## Build and serve with the embedded store; prints where to POST and where to look
+	exec bin/penstock serve --data-dir $(DATA_DIR)
+
+demo: build ## make run, with a simulated fleet that posts to it
+	$(GO) build -trimpath -o bin/fleet ./loadtest/cmd/fleet
+	.ci/demo $(DATA_DIR)
+
+test: ## Run all tests with the race detector
+	.ci/install
+	$(GO) test -race ./...
+
+lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOLS)/staticcheck ./...
+
+fuzz: ## Fuzz the decoder against encoding/json for FUZZTIME (60s)
+	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./ingest/decode
+
+bench: ## Run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+docs: ## Write docs/configuration.md from the Config structs
+	$(GO) test -count=1 -run '^TestReferencePage$$' ./cmd/penstock/config -update
+
+clean: ## Remove what was built; data stays
+	rm -rf bin build
+
+# The tools have a module of their own, so that their requirements are not the
+# program's.
+$(TOOLS)/%: .ci/tools/go.mod .ci/tools/go.sum
+	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install -C .ci/tools tool
+	@touch $@

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/penstock-io/penstock"
+
+// room is a package of the project, or a tree of them, and which other rooms
+// it may import. Its own subtree is always allowed.
+type room struct {
+	path    string
+	imports []string // "*" is everything
+	reason  string
+}
+
+// rooms is DESIGN §4. The longest path that fits is a package's room; a
+// package without a room fails the test, so that a new one is thought about.
+var rooms = []room{
+	{"ingest/event", nil, "event is the ground floor: everybody imports it, so it imports the standard library only"},
+	{"ingest/decode", []string{"ingest/event"}, "decoding is a pure function from bytes to a batch: it knows neither who sent them nor where they go"},
+	{"ingest/httpapi", []string{"ingest/event", "ingest/decode"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
+	{"ingest/journal", []string{"ingest/event"}, "the journal must recover by itself, whatever becomes of those who write into it and read from it"},
+	{"ingest", []string{"ingest/event"}, "the pool declares what it needs of journal, enrichment and sinks; cmd hands it over"},
+	{"enrich", []string{"ingest/event"}, "a table from device to labels, of use without the rest"},
+	{"sink", []string{"ingest/event"}, "delivery declares what it needs of journal and stores; cmd hands it over"},
+	{"sink/*", []string{"ingest/event", "sink"}, "a store knows batches and delivery, and no other store"},
+	{"loadtest", nil, "the load generator knows the wire, never the code: what both got wrong together nobody would see"},
+	{"bench", []string{"*"}, ""},
+	{"cmd", []string{"*"}, ""},
+}
+
+// owned are packages from outside that one room keeps to itself, so that a
+// change of theirs is a change in one place. bench and loadtest are programs
+// of their own and free to use them.
+var owned = []struct {
+	prefix, owner, reason string
+}{
+	{"github.com/goccy/go-json", "ingest/decode", "its settings and its recover are decode's"},
+	{"github.com/valyala/fasthttp", "ingest/httpapi", "its defaults are unsafe and its buffers must not leave the handler"},
+	{"github.com/puzpuzpuz/xsync", "enrich", "its map is the table's affair"},
+	{"github.com/VictoriaMetrics/VictoriaMetrics", "sink/embedded", "its settings are global flags, which one room sets"},
+	{"github.com/goccy/go-yaml", "cmd", "components take Config structs, not files"},
+	{"github.com/alecthomas/kong", "cmd", "only the command has a command line"},
+}
+
+// listed is what the test needs of `go list -json`.
+type listed struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+// TestImportRules holds the packages of the module to DESIGN §4. Tests may
+// import other rooms, but not loadtest's, and nobody imports a program.
+func TestImportRules(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", module+"/...")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	n := 0
+	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	for ; ; n++ {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		for _, fault := range violations(p) {
+			t.Error(fault)
+		}
+	}
+	if n < 5 {
+		t.Errorf("go list knows only %d packages", n)
+	}
+}
+
+// violations lists the rules that a package breaks.
+func violations(p listed) []string {
+	var faults []string
+	path := local(p.ImportPath)
+	own, ok := roomOf(path)
+	if !ok {
+		return []string{path + ": has no room; say in imports_test.go what it may import, and why"}
+	}
+	imports := p.Imports
+	if own.path == "loadtest" {
+		imports = slices.Concat(imports, p.TestImports, p.XTestImports)
+	}
+	for _, imported := range imports {
+		if to := local(imported); to != imported {
+			if !own.allows(path, to) {
+				faults = append(faults, fmt.Sprintf("%s imports %s: %s", path, to, own.reason))
+			}
+			if within(to, "cmd") && !within(path, "cmd") || within(to, "bench") && !within(path, "bench") {
+				faults = append(faults, fmt.Sprintf("%s imports %s: programs are not libraries", path, to))
+			}
+			continue
+		}
+		if own.path == "ingest/event" && strings.Contains(strings.Split(imported, "/")[0], ".") {
+			faults = append(faults, fmt.Sprintf("%s imports %s: %s", path, imported, own.reason))
+		}
+		for _, o := range owned {
+			if within(imported, o.prefix) && !within(path, o.owner) && own.path != "bench" && own.path != "loadtest" {
+				faults = append(faults, fmt.Sprintf("%s imports %s, which is %s's only: %s", path, imported, o.owner, o.reason))
+			}
+		}
+	}
+	return faults
+}
+
+// local is a path of the module without the module; any other path as it is.
+func local(path string) string { return strings.TrimPrefix(path, module+"/") }
+
+// within reports whether path is dir or lies below it.
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+func roomOf(path string) (room, bool) {
+	var best room
+	for _, r := range rooms {
+		dir, star := strings.CutSuffix(r.path, "/*")
+		fits := within(path, dir) && (!star || path != dir)
+		if fits && len(r.path) > len(best.path) {
+			best = r
+		}
+	}
+	return best, best.path != ""
+}
+
+func (r room) allows(from, to string) bool {
+	if slices.Contains(r.imports, "*") || slices.Contains(r.imports, to) {
+		return true
+	}
+	// Its own subtree: that of the room, and for sink/* that of the one sink.
+	own := r.path
+	if dir, star := strings.CutSuffix(r.path, "/*"); star {
+		name, _, _ := strings.Cut(strings.TrimPrefix(from, dir+"/"), "/")
+		own = dir + "/" + name
+	}
+	to2, ok := roomOf(to)
+	return ok && to2.path == r.path && within(to, own)
+}
+
+// TestImportRulesBite shows that each rule is broken by what it forbids.
+func TestImportRulesBite(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		path, imports string
+		broken        bool
+	}{
+		{"ingest/event", "unsafe", false},
+		{"ingest/event", "golang.org/x/sys/unix", true},
+		{"ingest/event", module + "/ingest/decode", true},
+		{"ingest/decode", module + "/ingest/event", false},
+		{"ingest/decode", module + "/ingest/decode/number", false},
+		{"ingest/decode", module + "/ingest/journal", true},
+		{"ingest/httpapi", module + "/ingest/decode", false},
+		{"ingest/httpapi", module + "/ingest", true},
+		{"ingest/journal", module + "/enrich", true},
+		{"ingest", module + "/ingest/event", false},
+		{"ingest", module + "/ingest/journal", true},
+		{"ingest", module + "/sink", true},
+		{"enrich", module + "/ingest", true},
+		{"sink", module + "/ingest/journal", true},
+		{"sink", module + "/sink/embedded", true},
+		{"sink/embedded", module + "/sink", false},
+		{"sink/embedded", module + "/sink/embedded/rows", false},
+		{"sink/embedded", module + "/sink/influx", true},
+		{"loadtest/k6", module + "/ingest/event", true},
+		{"loadtest/cmd", module + "/loadtest/fleet", false},
+		{"loadtest", "github.com/valyala/fasthttp", false},
+		{"bench", module + "/ingest/journal", false},
+		{"cmd/penstock/app", module + "/sink/embedded", false},
+		{"enrich", module + "/cmd/penstock/config", true},
+		{"cmd/penstock", "github.com/VictoriaMetrics/VictoriaMetrics/lib/storage", true},
+		{"sink/embedded", "github.com/VictoriaMetrics/VictoriaMetrics/lib/storage", false},
+		{"sink", "github.com/VictoriaMetrics/metrics", false},
+		{"ingest/httpapi", "github.com/goccy/go-json", true},
+		{"ingest/decode", "github.com/goccy/go-json", false},
+		{"sink", "github.com/valyala/fasthttp", true},
+		{"ingest", "github.com/puzpuzpuz/xsync/v3", true},
+		{"enrich", "github.com/puzpuzpuz/xsync/v3", false},
+		{"enrich", "github.com/goccy/go-yaml", true},
+		{"util", "fmt", true},
+	} {
+		faults := violations(listed{ImportPath: module + "/" + c.path, Imports: []string{c.imports}})
+		if (len(faults) > 0) != c.broken {
+			t.Errorf("%s importing %s: got %q", c.path, c.imports, faults)
+		}
+	}
+}
