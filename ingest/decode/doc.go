@@ -36,6 +36,8 @@
 //     there, but their names must be valid. So neither takes the place of an
 //     earlier value, or of a tag of the envelope. For a time-series store an
 //     empty label does not exist.
+//   - Batch.Nulls counts the nulls of the events that are accepted, and of those
+//     that are rejected because nothing else was in them.
 //   - Control characters are legal in a tag's value, and are kept.
 //   - Escapes are decoded as encoding/json does: a lone surrogate is U+FFFD.
 //     Bytes that are not UTF-8 are never replaced in what is stored: they make

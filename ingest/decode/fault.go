@@ -61,7 +61,7 @@ func (w *walker) pointer(f *fault) string {
 		return p
 	}
 	name, ok := w.excerpt(f.name, pointed)
-	if !ok {
+	if !ok || len(name) > pointed {
 		return p
 	}
 	name = strings.ReplaceAll(name, "~", "~0")
@@ -130,12 +130,13 @@ func (w *walker) nameFault(i int) string {
 	return fmt.Sprintf("is longer than %d bytes", w.cfg.MaxNameBytes)
 }
 
-// excerpt returns up to limit bytes of the string at i, made valid UTF-8, and
-// whether that is all of it.
+// excerpt returns up to limit bytes of the string at i, and whether that is
+// all of it. Like encoding/json it puts U+FFFD in the place of each byte that
+// is not UTF-8.
 func (w *walker) excerpt(i, limit int) (text string, all bool) {
 	end, _ := stringEnd(w.s, i)
 	unescaped, all := unescape(nil, w.s[i+1:end], limit)
-	return strings.ToValidUTF8(string(unescaped), "\uFFFD"), all
+	return string([]rune(string(unescaped))), all
 }
 
 // show returns the string or number at i, shortened, as text that is safe to

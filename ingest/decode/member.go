@@ -1,6 +1,10 @@
 package decode
 
-import "github.com/penstock-io/penstock/ingest/event"
+import (
+	"encoding/binary"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
 
 // member is a member of an event or an envelope. The order is that in which
 // the faults of an event count.
@@ -26,42 +30,72 @@ type found [unknown]int
 // has reports whether there is such a member and it is not null.
 func (f *found) has(s []byte, m member) bool { return f[m] != 0 && s[f[m]] != 'n' }
 
+// The names of members, with their quotes, as little-endian words.
+const (
+	wordDevice = '"' | 'd'<<8 | 'e'<<16 | 'v'<<24 | 'i'<<32 | 'c'<<40 | 'e'<<48 | '"'<<56
+	wordValues = '"' | 'v'<<8 | 'a'<<16 | 'l'<<24 | 'u'<<32 | 'e'<<40 | 's'<<48 | '"'<<56
+	wordEvents = '"' | 'e'<<8 | 'v'<<16 | 'e'<<24 | 'n'<<32 | 't'<<40 | 's'<<48 | '"'<<56
+	wordTags   = '"' | 't'<<8 | 'a'<<16 | 'g'<<24 | 's'<<32 | '"'<<40
+	wordTs     = '"' | 't'<<8 | 's'<<16 | '"'<<24
+)
+
 // member returns which member begins with the quote at i, and the position of
 // its value.
 func (w *walker) member(i int) (m member, at int) {
 	s := w.s
-	end, plain := stringEnd(s, i)
-	if plain {
-		return memberOf(s[i+1 : end]), value(s, end)
+	if len(s)-i < 8 {
+		return w.anyMember(i)
 	}
-	const longest = len("sent_at")
-	name, ok := unescape(w.scratch[:0], s[i+1:end], longest)
-	if w.scratch = name; !ok {
-		return unknown, value(s, end)
+	word := binary.LittleEndian.Uint64(s[i:])
+	switch {
+	case word == wordDevice:
+		return device, value(s, i+7)
+	case uint32(word) == wordTs:
+		return ts, value(s, i+3)
+	case word == wordValues:
+		return values, value(s, i+7)
+	case word<<16>>16 == wordTags:
+		return tags, value(s, i+5)
+	case word == wordEvents:
+		return events, value(s, i+7)
 	}
-	return memberOf(name), value(s, end)
+	return w.anyMember(i)
 }
 
-func memberOf(name []byte) member {
+// anyMember is member for every name, escaped ones included.
+func (w *walker) anyMember(i int) (m member, at int) {
+	s := w.s
+	end, plain := stringEnd(s, i)
+	name := s[i+1 : end]
+	if !plain {
+		const longest = len("sent_at")
+		var ok bool
+		if w.scratch, ok = unescape(w.scratch[:0], name, longest); !ok {
+			return unknown, value(s, end)
+		}
+		name = w.scratch
+	}
 	switch string(name) {
 	case "device":
-		return device
+		m = device
 	case "ts":
-		return ts
+		m = ts
 	case "values":
-		return values
+		m = values
 	case "tags":
-		return tags
+		m = tags
 	case "events":
-		return events
+		m = events
 	case "boot":
-		return boot
+		m = boot
 	case "seq":
-		return seq
+		m = seq
 	case "sent_at":
-		return sentAt
+		m = sentAt
+	default:
+		m = unknown
 	}
-	return unknown
+	return m, value(s, end)
 }
 
 // failed is returned in place of a position by what found a fault.
@@ -136,7 +170,7 @@ func (w *walker) readValues(i int) (end int) {
 		if count++; count > w.cfg.MaxFields {
 			return w.fail(values, event.TooManyValues, i, 0, "")
 		}
-		name, quote := w.name(i)
+		name, quote := w.name(i, &w.valueNames, count-1)
 		v := value(s, quote)
 		if name == "" {
 			return w.fail(values, event.InvalidName, v, i, "")
@@ -163,7 +197,7 @@ func (w *walker) readValues(i int) (end int) {
 		}
 		w.b.AddField(name, number)
 	}
-	w.b.Nulls += nulls
+	w.nulls = nulls
 	return i + 1
 }
 
@@ -175,8 +209,10 @@ func (w *walker) readTags(i int) (end int) {
 	if s[i] != '{' {
 		return w.fail(tags, event.TypeMismatch, i, 0, "an object")
 	}
+	count := 0
 	for i = next(s, i+1); s[i] != '}'; i = next(s, i) {
-		name, quote := w.name(i)
+		name, quote := w.name(i, &w.tagNames, count)
+		count++
 		v := value(s, quote)
 		switch {
 		case name == "":
@@ -196,13 +232,13 @@ func (w *walker) readTags(i int) (end int) {
 		case tooLong:
 			return w.fail(tags, event.TagTooLong, v, i, "")
 		}
+		if text != "" {
+			w.b.AddTag(name, text)
+			if w.b.OpenTags() > w.cfg.MaxTags {
+				return w.fail(tags, event.TooManyTags, v, i, "")
+			}
+		}
 		i = end
-		if text == "" {
-			continue
-		}
-		if w.b.AddTag(name, text); w.b.OpenTags() > w.cfg.MaxTags {
-			return w.fail(tags, event.TooManyTags, v, i, "")
-		}
 	}
 	return i + 1
 }

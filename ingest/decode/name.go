@@ -14,10 +14,23 @@ var inName = func() (table [256]bool) {
 	return table
 }()
 
-// name returns the name whose opening quote is at i, of a value or a tag, and
-// the position of its closing quote. A name that is not valid is "".
-func (w *walker) name(i int) (name string, end int) {
+// names are valid names in the order in which an event had them. The events
+// of a request mostly have the same ones, so those of the event before are
+// compared first, which is cheaper than to check a name again.
+type names []string
+
+// name returns the nth name of the values or tags of an event, whose opening
+// quote is at i, and the position of its closing quote. A name that is not
+// valid is "". known are the names of the event before.
+func (w *walker) name(i int, known *names, n int) (name string, end int) {
 	s := w.s
+	if n < len(*known) {
+		name = (*known)[n]
+		end = i + 1 + len(name)
+		if end < len(s) && s[end] == '"' && string(s[i+1:end]) == name {
+			return name, end
+		}
+	}
 	end = i + 1
 	for inName[s[end]] {
 		end++
@@ -31,7 +44,21 @@ func (w *walker) name(i int) (name string, end int) {
 		name[0] == '_' && len(name) > 1 && name[1] == '_' {
 		return "", end
 	}
+	switch {
+	case n < len(*known):
+		(*known)[n] = name
+	case n == len(*known) && n < maxKnown:
+		*known = append(*known, name)
+	}
 	return name, end
+}
+
+// maxKnown bounds names.
+const maxKnown = 64
+
+func (k *names) reset() {
+	clear(*k)
+	*k = (*k)[:0]
 }
 
 // escapedName is name for one that has other bytes than inName marks, so that

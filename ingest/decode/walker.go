@@ -23,9 +23,13 @@ type walker struct {
 	// already, as those of the open event.
 	device string
 	ts     int64
+	nulls  int
 	// fault is the first of the event's faults in the order of member; that of
 	// unknown is none.
 	fault fault
+
+	// valueNames and tagNames are those of the event before.
+	valueNames, tagNames names
 
 	// scratch is where strings are unescaped before they are copied into the
 	// batch. The limits of Config bound it.
@@ -42,7 +46,11 @@ func (w *walker) begin(b *event.Batch, p Precision) {
 }
 
 // end drops what refers to the batch.
-func (w *walker) end() { w.b, w.s, w.device = nil, nil, "" }
+func (w *walker) end() {
+	w.b, w.s, w.device = nil, nil, ""
+	w.valueNames.reset()
+	w.tagNames.reset()
+}
 
 // count gives the next event its index. It returns false, and the walk ends,
 // when there is no room for it.
@@ -80,7 +88,7 @@ func (w *walker) element(i int, env *envelope) (end int) {
 
 // open begins an event.
 func (w *walker) open() {
-	w.device, w.ts, w.fault.member = "", w.b.ReceivedAt, unknown
+	w.device, w.ts, w.nulls, w.fault.member = "", w.b.ReceivedAt, 0, unknown
 }
 
 // object decodes the event at i, or the envelope if it is one and env is nil.
@@ -93,7 +101,6 @@ func (w *walker) object(i int, env *envelope) (end int) {
 	s := w.s
 	var at found
 	again := false
-	nulls := w.b.Nulls
 	w.open()
 	for i = next(s, i+1); s[i] != '}'; i = next(s, i) {
 		m, v := w.member(i)
@@ -111,7 +118,6 @@ func (w *walker) object(i int, env *envelope) (end int) {
 	end = i + 1
 	if again {
 		w.b.Discard()
-		w.b.Nulls = nulls
 		if env == nil && at.has(s, events) {
 			w.envelope(&at)
 			return end
@@ -164,9 +170,13 @@ func (w *walker) complete(at *found, env *envelope) {
 		w.fail(values, event.NoValues, at[values], 0, "")
 	}
 	if w.fault.is() {
+		if w.fault.code == event.NoValues {
+			w.b.Nulls += w.nulls
+		}
 		w.reject(&w.fault)
 		return
 	}
+	w.b.Nulls += w.nulls
 	if index, ok := w.count(); ok {
 		w.b.Commit(index, w.device, w.ts)
 	}
