@@ -111,8 +111,10 @@ func (a *answer) WriteHeader(status int) {
 }
 
 func (a *answer) Write(p []byte) (int, error) {
-	if a.store.stopping.Load() {
+	select {
+	case <-a.store.stopping:
 		a.cut = true
+	default:
 	}
 	if a.cut {
 		return 0, errCut

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmstorage"
@@ -42,10 +41,11 @@ type Store struct {
 	windows  chan *window
 	emitters chan *emitter
 
-	queries  sync.WaitGroup // HTTP requests in the engine
-	stopping atomic.Bool    // ends their output
+	queries sync.WaitGroup // HTTP requests in the engine
 
-	watch watch
+	watch    watch
+	watcher  sync.WaitGroup
+	stopping chan struct{} // closed by Close
 }
 
 // Open opens the store in dir, which it creates if need be. The directory
@@ -77,6 +77,7 @@ func Open(dir string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, e
 		m:        newStoreMetrics(set),
 		windows:  make(chan *window, cores),
 		emitters: make(chan *emitter, cores),
+		stopping: make(chan struct{}),
 	}
 	for range cores {
 		s.windows <- newWindow()
@@ -85,13 +86,13 @@ func Open(dir string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, e
 	if err := deleteSnapshots(); err != nil {
 		log.Warn("cannot remove old snapshots", "error", err)
 	}
+	s.watcher.Go(s.watchLoop)
 	return s, nil
 }
 
 // Close writes what is in memory to disk and closes the engine. Exports that
-// are still running are cut off. Close is called once, after the last Write.
+// are still running are cut off. A Write that is still running gets ErrClosed.
 func (s *Store) Close() error {
-	s.stopping.Store(true)
 	s.gate.Lock()
 	if s.closed {
 		s.gate.Unlock()
@@ -99,6 +100,8 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.gate.Unlock()
+	close(s.stopping)
+	s.watcher.Wait()
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
 	s.queries.Wait()

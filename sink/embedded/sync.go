@@ -51,7 +51,7 @@ func (s *Store) Sync(ctx context.Context) error {
 	vmstorage.DebugFlush() // waits for rows that are between two lists
 	for wait := minSettle; ; wait = min(2*wait, maxSettle) {
 		st := readStats()
-		if st.inMemory() > 0 && st.merging == 0 {
+		if st.inMemory() > 0 && st.merging+st.idxMerging == 0 {
 			if err := takeSnapshot(); err != nil {
 				return err
 			}

@@ -60,11 +60,7 @@ func (s *Store) Write(ctx context.Context, batches []*event.Batch) error {
 			}
 		}
 	}
-	if err := s.writeWindow(ctx, w); err != nil {
-		return err
-	}
-	s.watchEngine()
-	return nil
+	return s.writeWindow(ctx, w)
 }
 
 // writeWindow adds what is in w, on as many cores as there is work for.

@@ -1,0 +1,88 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// What the second process does, and in which directory.
+const (
+	childMode = "PENSTOCK_TEST_CHILD"
+	childDir  = "PENSTOCK_TEST_DIR"
+)
+
+// child is the main function of the second process. It prints a line when it
+// has come as far as its mode says, and then waits to be killed.
+func child(mode string) int {
+	s, err := Open(os.Getenv(childDir), testConfig(), slog.New(slog.NewTextHandler(os.Stderr, nil)), metrics.NewSet())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	switch mode {
+	case "hold":
+	case "sync":
+		// Writes go on all the time; only those before the Sync are counted.
+		ctx := context.Background()
+		n := 0
+		start := time.Now().Add(-time.Hour).UnixMilli()
+		step := func(ts int64) error { return s.Write(ctx, fleet(1000, 20_000, 100, ts)) }
+		for ; n < 10; n++ {
+			if err := step(start + int64(n)*20_000); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+		}
+		go func() {
+			for i := n; ; i++ {
+				_ = step(start + int64(i)*20_000)
+			}
+		}()
+		if err := s.Sync(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	fmt.Println("ready")
+	select {}
+}
+
+// startChild runs this binary in the mode until it is ready. The child is
+// killed when the test ends, or by the function returned.
+func startChild(t *testing.T, mode, dir string) (kill func()) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childMode+"="+mode, childDir+"="+dir)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	kill = func() {
+		if !killed {
+			killed = true
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
+	t.Cleanup(kill)
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
+		kill()
+		t.Fatalf("the child said %q (%v): %s", line, err, stderr.String())
+	}
+	return kill
+}
