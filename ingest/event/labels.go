@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // Labels is an immutable set of labels, sorted by name, with their encoded
@@ -31,7 +30,7 @@ func NewLabels(labels []Label) (*Labels, error) {
 		if len(x.Name) > math.MaxUint16 || len(x.Value) > math.MaxUint16 {
 			return nil, fmt.Errorf("label %.64q is longer than %d bytes", x.Name, math.MaxUint16)
 		}
-		l.list = append(l.list, Label{strings.Clone(x.Name), strings.Clone(x.Value)})
+		l.list = append(l.list, x)
 		size += 4 + len(x.Name) + len(x.Value)
 	}
 	slices.SortFunc(l.list, func(a, b Label) int { return cmp.Compare(a.Name, b.Name) })
@@ -41,8 +40,14 @@ func NewLabels(labels []Label) (*Labels, error) {
 		}
 	}
 	l.encoded = make([]byte, 0, size)
-	for _, x := range l.list {
+	for i, x := range l.list {
 		l.encoded = AppendLabel(l.encoded, x.Name, x.Value)
+		// The encoded form is the clone: a table of a million devices holds
+		// each string once.
+		end := len(l.encoded)
+		value := l.encoded[end-len(x.Value):]
+		name := l.encoded[end-len(x.Value)-2-len(x.Name):][:len(x.Name)]
+		l.list[i] = Label{String(name), String(value)}
 	}
 	return l, nil
 }
