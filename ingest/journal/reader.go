@@ -1,0 +1,198 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// Reader reads records in the order of their positions, up to Committed. It
+// passes over holes and over damage; damage goes to the quarantine and is
+// counted. A Reader belongs to one goroutine; any number of them may read one
+// journal.
+type Reader struct {
+	j   *Journal
+	pos Position // of the next record, or before it
+	// skip is the position that Seek asked for while the reader comes from
+	// further ahead, to find out where records begin.
+	skip Position
+	// walked says that pos was reached from the record before it, so that
+	// there must be a record.
+	walked bool
+
+	seg   *segment
+	f     File
+	sc    scanner
+	ahead int
+	dec   decoder
+
+	failed   Position // where reading has failed
+	failures int      // how often, one after the other
+}
+
+// NewReader returns a Reader that begins with the first record at or behind
+// from.
+func (j *Journal) NewReader(from Position) *Reader {
+	r := &Reader{j: j}
+	r.Seek(from)
+	return r
+}
+
+// Seek makes Next continue with the first record at or behind pos.
+func (r *Reader) Seek(pos Position) {
+	if pos == r.pos {
+		return
+	}
+	r.pos, r.skip, r.walked = pos, pos, false
+}
+
+// Next decodes the next record into b, which must be empty, and sets its
+// Position and Next. The strings of b alias its Body, as after decoding. It
+// returns false when there is no further record for now; Journal.Wait tells
+// when to try again. An error is one of reading the disk: the same record is
+// tried again by the next call, and given up after some calls that fail.
+func (r *Reader) Next(b *event.Batch) (bool, error) {
+	for {
+		it, err := r.step()
+		if err != nil || it.kind != itemRecord {
+			return false, err
+		}
+		b.Body = append(b.Body[:0], it.payload...)
+		if err := r.dec.decode(b, b.Body); err != nil {
+			// The checksum is right, so it was written like this: by another
+			// version, or by a fault of ours.
+			b.Keep(func(*event.Event) bool { return false })
+			r.j.quarantine.add(r.f, it.header.pos, it.from, it.to-it.from, err.Error())
+			continue
+		}
+		b.Position, b.Next = it.header.pos, r.pos
+		return true, nil
+	}
+}
+
+// Close gives back the open file.
+func (r *Reader) Close() {
+	if r.f != nil {
+		_ = r.f.Close()
+	}
+	r.seg, r.f = nil, nil
+}
+
+// peek is step without moving behind the record.
+func (r *Reader) peek() (item, error) {
+	it, err := r.step()
+	if err == nil && it.kind == itemRecord {
+		r.pos = it.header.pos
+	}
+	return it, err
+}
+
+// step returns the next record that is not before skip, or itemEnd, and moves
+// behind it.
+func (r *Reader) step() (item, error) {
+	for {
+		ok, err := r.settle()
+		if err != nil {
+			return item{}, err
+		}
+		if !ok {
+			return item{kind: itemEnd}, nil
+		}
+		it, err := r.sc.next()
+		if err != nil {
+			if it, err = r.giveUp(err); err != nil {
+				return item{}, err
+			}
+		}
+		r.failures = 0
+		if it.kind == itemRecord {
+			r.pos, r.walked = r.sc.pos(it.to), true
+			if it.header.pos < r.skip {
+				continue
+			}
+			return it, nil
+		}
+		if !r.walked && r.pos > r.seg.base {
+			// Perhaps no record begins here: come from the segment's start.
+			r.pos, r.walked = r.seg.base, true
+			continue
+		}
+		r.j.quarantine.add(r.f, r.sc.pos(it.from), it.from, it.to-it.from, "checksum")
+		r.pos, r.walked = r.sc.pos(it.to), true
+	}
+}
+
+// settle makes the scanner ready at pos, in the right segment. It returns
+// false when there is nothing to read there yet.
+func (r *Reader) settle() (bool, error) {
+	// The order matters: the end of a segment is known before Committed is
+	// past it.
+	limit := r.j.committed.Load()
+	for r.pos < limit {
+		if r.seg == nil || r.pos < r.seg.base || r.pos >= r.seg.end.Load() {
+			s := r.j.find(r.pos)
+			if s == nil || s.base >= limit {
+				return false, nil
+			}
+			if s != r.seg {
+				if err := r.enter(s); err != nil {
+					if r.j.find(r.pos) != s {
+						continue // it was removed just now
+					}
+					return false, err
+				}
+			}
+			if r.pos < s.base {
+				r.pos, r.walked = s.base, true
+			}
+		}
+		end := min(r.seg.end.Load(), limit)
+		r.sc.setEnd(end)
+		r.sc.off = r.sc.offset(r.pos)
+		return true, nil
+	}
+	return false, nil
+}
+
+// enter opens s.
+func (r *Reader) enter(s *segment) error {
+	f, err := r.j.env.FS.Open(s.path, false)
+	if err != nil {
+		return fmt.Errorf("cannot read the journal: %w", err)
+	}
+	r.Close()
+	buf := r.sc.w.buf
+	r.seg, r.f = s, f
+	r.sc = *newScanner(f, s.id, s.base, s.base)
+	r.sc.w.buf, r.sc.w.off, r.sc.w.ahead = buf[:0], math.MaxInt64, r.ahead
+	return nil
+}
+
+// maxReadFailures is how often a read that fails is tried again before the
+// bytes count as lost.
+const maxReadFailures = 8
+
+// giveUp returns err until reading at the same place has failed
+// maxReadFailures times. Then it returns the damage, up to the next record
+// that can be read, so that one bad sector does not hold up the rest.
+func (r *Reader) giveUp(err error) (item, error) {
+	if r.failures == 0 || r.failed != r.pos {
+		r.failed, r.failures = r.pos, 0
+	}
+	r.failures++
+	err = fmt.Errorf("cannot read the journal at %d: %w", r.pos, err)
+	if r.failures < maxReadFailures {
+		return item{}, err
+	}
+	r.j.log.Error("a part of the journal cannot be read, it is given up", "position", r.pos, "error", err)
+	r.sc.w.drop()
+	patched := *r.sc.copyWith(patcher{r.f})
+	it, perr := patched.next()
+	if perr != nil {
+		return item{}, errors.Join(err, perr)
+	}
+	r.sc.off = patched.off
+	return it, nil
+}

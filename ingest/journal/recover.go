@@ -1,0 +1,215 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+)
+
+// recover reads the directory and makes it whole: it cuts the torn tail and
+// puts damage in the last segment into quarantine. The segments before the
+// last one are not read, so that a large backlog does not delay the start;
+// damage in them shows when a Reader comes to it.
+func (j *Journal) recover() error {
+	if err := j.loadConsumers(); err != nil {
+		return fmt.Errorf("cannot read the sinks' progress: %w", err)
+	}
+	names, err := j.env.FS.ReadDir(j.dir)
+	if err != nil {
+		return err
+	}
+	headers := make([]segmentHeader, 0, len(names))
+	whole := make([]bool, 0, len(names))
+	for _, name := range names {
+		base, ok := parseSegmentName(name)
+		if !ok {
+			if strings.HasSuffix(name, tempSuffix) {
+				_ = j.env.FS.Remove(j.path(name))
+			}
+			continue
+		}
+		h, st, size, err := readSegmentHeader(j.env.FS, j.path(name), base)
+		if err != nil {
+			return err
+		}
+		if st.version != 0 && !st.ok {
+			return fmt.Errorf("segment %s has version %d, this program knows %d", name, st.version, formatVersion)
+		}
+		if st.damaged > 0 {
+			j.log.Warn("header of a segment is damaged", "segment", name, "whole_copies", 2-st.damaged)
+		}
+		s := &segment{path: j.path(name), id: h.id, base: base, bytes: size}
+		j.segments = append(j.segments, s)
+		headers, whole = append(headers, h), append(whole, st.ok)
+	}
+	j.id = chooseID(headers, whole)
+	for i, s := range j.segments {
+		if !whole[i] {
+			s.id = j.id
+		}
+		end := s.base + Position(max(s.bytes-segmentHeaderLen, 0))
+		if i+1 < len(j.segments) {
+			end = min(end, j.segments[i+1].base)
+			if whole[i+1] {
+				// It knows better than the size of the file: what is missing
+				// is damage, what is too much was refused.
+				end = max(headers[i+1].prevEnd, s.base)
+			}
+		}
+		s.end.Store(end)
+	}
+	if err := j.recoverTail(); err != nil {
+		return err
+	}
+	for _, s := range j.segments {
+		s.used = segmentHeaderLen + int64(s.end.Load()-s.base)
+		j.used += s.used
+		j.allocated += s.bytes
+		j.nextPos = s.end.Load()
+	}
+	for _, s := range j.stale {
+		j.nextPos = max(j.nextPos, s.base)
+	}
+	// A position that a sink has seen is never given to another record, also
+	// if the records at the end were lost in a power cut.
+	for _, c := range j.consumers {
+		j.nextPos = max(j.nextPos, c.low)
+		if n := len(c.done); n > 0 {
+			j.nextPos = max(j.nextPos, c.done[n-1].To)
+		}
+	}
+	j.nextPos = (j.nextPos + recordAlign - 1) &^ (recordAlign - 1)
+	j.fill.start = j.nextPos
+	j.advance(j.nextPos, j.nextPos)
+	return nil
+}
+
+// recoverTail makes the last segment end with its last whole record. Segments
+// without a record at the end go to stale; openFirst replaces them.
+func (j *Journal) recoverTail() error {
+	for n := len(j.segments); n > 0; n = len(j.segments) {
+		s := j.segments[n-1]
+		if err := j.cutTail(s); err != nil {
+			return fmt.Errorf("cannot recover segment %s: %w", segmentName(s.base), err)
+		}
+		if s.end.Load() > s.base {
+			return nil
+		}
+		j.stale = append(j.stale, s)
+		j.segments = j.segments[:n-1]
+		if n > 1 {
+			// The one before ended where this one says, and was synced by
+			// then; it needs no cut.
+			return nil
+		}
+	}
+	return nil
+}
+
+func (j *Journal) cutTail(s *segment) (err error) {
+	f, err := j.env.FS.Open(s.path, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+
+	sc := newScanner(f, s.id, s.base, s.end.Load())
+	end := int64(segmentHeaderLen)
+	var damage []item
+	torn := int64(0)
+	for {
+		it, err := sc.next()
+		if err != nil {
+			return err
+		}
+		if it.kind == itemEnd {
+			break
+		}
+		switch {
+		case it.kind == itemRecord:
+			end = it.to
+			for _, d := range damage {
+				j.quarantine.add(f, sc.pos(d.from), d.from, d.to-d.from, "checksum")
+			}
+			damage, torn = damage[:0], 0
+		case it.kind == itemDamage:
+			damage = append(damage, it)
+			torn += it.to - it.from
+		case !it.zero:
+			torn += it.to - it.from
+		}
+	}
+	if torn > 0 {
+		j.log.Warn("the journal's last write was torn, it is cut at the last whole record",
+			"segment", segmentName(s.base), "position", sc.pos(end), "bytes", torn)
+	}
+	s.end.Store(sc.pos(end))
+	if s.bytes > end {
+		if err := f.Truncate(end); err != nil {
+			return err
+		}
+		s.bytes = end
+	}
+	// What a killed process had written may be in the kernel's memory only.
+	return f.Sync()
+}
+
+// openFirst makes the segment for what will be appended. A disk that is full
+// does not keep the program from starting: the sinks have to drain it.
+func (j *Journal) openFirst() error {
+	err := j.newSegment(j.nextPos)
+	if noSpace(err) {
+		j.mu.Lock()
+		j.headless = true
+		if !errors.Is(err, ErrFull) {
+			err = fmt.Errorf("%w: %w", ErrFull, err)
+		}
+		j.refuse(err)
+		j.mu.Unlock()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range j.stale {
+		if s.path == j.w.active.path {
+			continue
+		}
+		if err := j.env.FS.Remove(s.path); err != nil {
+			j.log.Warn("cannot remove an empty segment", "segment", segmentName(s.base), "error", err)
+		}
+	}
+	j.stale = nil
+	return nil
+}
+
+// readSegmentHeader reads the header of the segment at path.
+func readSegmentHeader(fs FS, path string, base Position) (h segmentHeader, st headerState, size int64, err error) {
+	f, err := fs.Open(path, false)
+	if err != nil {
+		return h, st, 0, err
+	}
+	defer f.Close()
+	if size, err = f.Size(); err != nil {
+		return h, st, 0, err
+	}
+	b := make([]byte, segmentHeaderLen)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return h, st, 0, fmt.Errorf("cannot read the header of %s: %w", path, err)
+	}
+	return h, h.parse(b[:n], base), size, nil
+}
+
+// chooseID returns the id that the segments share, by the newest header that
+// is whole, or a new one.
+func chooseID(headers []segmentHeader, whole []bool) uint64 {
+	for i := len(headers) - 1; i >= 0; i-- {
+		if whole[i] {
+			return headers[i].id
+		}
+	}
+	return rand.Uint64()
+}
