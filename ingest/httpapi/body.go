@@ -106,9 +106,12 @@ func readAll(r io.Reader, buf []byte, size, max int, l *lease) ([]byte, error) {
 }
 
 // nextSize returns the capacity that follows a full one: twice as much, but
-// no more than is to come.
+// no more than is to come, and no step that would leave a small rest.
 func nextSize(full, size, max int) int {
-	next := min(2*full+4<<10, max+1)
+	next := 2*full + 4<<10
+	if next > max-max/4 {
+		next = max + 1
+	}
 	if size > full {
 		next = min(next, size)
 	}

@@ -62,18 +62,24 @@ type conn struct {
 	serves bool
 	state  atomic.Int32
 
-	// linger and ended belong to the goroutine that serves the connection,
-	// which is also the one that calls Read and Close.
+	// What follows belongs to the goroutine that serves the connection, which
+	// is also the one that calls Read and Close.
 	linger bool
-	ended  bool // Read has met the end
+	begun  bool  // a byte has come
+	failed error // of Read
 }
 
-// Read notes the end of the stream. fasthttp reports a chunked body that ends
-// between two chunks exactly as it reports a complete one.
+// Read notes that the first request begins, of which fasthttp does not tell,
+// and how reading ended: in errors about chunks fasthttp hides the cause, and
+// a chunked body that ends between two chunks it reports as a complete one.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if err == io.EOF {
-		c.ended = true
+	if n > 0 && !c.begun {
+		c.begun = true
+		c.state.CompareAndSwap(idle, active)
+	}
+	if err != nil {
+		c.failed = err
 	}
 	return n, err
 }
@@ -98,11 +104,12 @@ func lingerOn(c net.Conn) {
 	}
 }
 
-// hasEnded reports whether the client has closed its side, as far as it was
-// read.
-func hasEnded(c net.Conn) bool {
-	mine, ok := c.(*conn)
-	return ok && mine.ended
+// readFailure returns how reading from the connection failed, or nil.
+func readFailure(c net.Conn) error {
+	if c, ok := c.(*conn); ok {
+		return c.failed
+	}
+	return nil
 }
 
 // admit takes a fresh connection and serves or refuses it in a goroutine.
@@ -214,7 +221,9 @@ func (cs *connections) transition(nc net.Conn, state fasthttp.ConnState) {
 	}
 	switch state {
 	case fasthttp.StateActive:
-		c.state.CompareAndSwap(idle, active)
+		if c.begun { // the first time, nothing has been read
+			c.state.CompareAndSwap(idle, active)
+		}
 	case fasthttp.StateIdle:
 		c.state.CompareAndSwap(active, idle)
 		if cs.isClosing() {

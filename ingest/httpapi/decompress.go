@@ -78,6 +78,9 @@ func (s *Server) decompress(e encoding, wire, dst []byte, l *lease) (_ []byte, e
 	if e == snappied && !bytes.HasPrefix(wire, snappyStream) {
 		return unsnap(wire, dst, max, l)
 	}
+	if dst, err = l.extend(dst, min(4*len(wire), max)); err != nil {
+		return dst, err
+	}
 	d.src.Reset(wire)
 	r, err := d.reader(e, wire)
 	if err != nil {

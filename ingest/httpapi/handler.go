@@ -190,7 +190,8 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *request, buf []byte) ([]b
 	}
 	buf, err := readAll(stream, buf, r.size, int(s.cfg.MaxBodyBytes), &r.lease)
 	s.metrics.bodyBytes.Add(len(buf))
-	if err == nil && r.size < 0 && hasEnded(ctx.Conn()) {
+	failure := readFailure(ctx.Conn())
+	if err == nil && r.size < 0 && failure == io.EOF {
 		err = errIncomplete
 	}
 	switch {
@@ -204,19 +205,23 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *request, buf []byte) ([]b
 		return buf, refuse(bodyTooLarge, "the body is larger than %d bytes", s.cfg.MaxBodyBytes)
 	}
 	s.closeAfter(ctx)
-	return buf, faultOf(err)
+	return buf, faultOf(err, failure)
 }
 
-// faultOf says what an error of reading a request means.
-func faultOf(err error) *refusal {
+// faultOf says what an error of reading a request means. failure is that of
+// the connection, which err may hide.
+func faultOf(err, failure error) *refusal {
+	if failure == nil {
+		failure = err
+	}
 	var timeout net.Error
 	var small *fasthttp.ErrSmallBuffer
 	switch {
-	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, fasthttp.ErrTimeout):
+	case errors.As(failure, &timeout) && timeout.Timeout():
 		return &refusal{problem: requestTimeout}
 	case errors.As(err, &small):
 		return &refusal{problem: headerTooLarge}
-	case errors.Is(err, errIncomplete), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+	case errors.Is(failure, errIncomplete), errors.Is(failure, io.ErrUnexpectedEOF), errors.Is(failure, io.EOF):
 		return &refusal{problem: incompleteBody}
 	}
 	return refuse(malformedRequest, "the request is not valid HTTP/1.1: %.200s", err.Error())
@@ -227,19 +232,16 @@ func faultOf(err error) *refusal {
 func (s *Server) answerFault(ctx *fasthttp.RequestCtx, err error) {
 	defer s.recoverPanic(ctx)
 	_ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
+	failure := readFailure(ctx.Conn())
 	var op *net.OpError
-	if errors.As(err, &op) && !op.Timeout() {
+	if errors.As(failure, &op) && !op.Timeout() {
 		// The connection broke. Nobody is there to read an answer.
 		s.metrics.brokenConns.Inc()
 		ctx.SetStatusCode(fasthttp.StatusBadRequest)
 		return
 	}
 	s.closeAfter(ctx)
-	no := faultOf(err)
-	if no.problem == incompleteBody && !errors.Is(err, io.ErrUnexpectedEOF) {
-		no = refuse(malformedRequest, "the connection ended within the header")
-	}
-	s.refuse(ctx, no)
+	s.refuse(ctx, faultOf(err, failure))
 }
 
 // refuseBody answers an error of decoding.

@@ -69,7 +69,8 @@ func (s *Server) terms(ctx *fasthttp.RequestCtx) (t terms, _ *refusal) {
 }
 
 // framing refuses a request whose end is a matter of opinion. fasthttp lets a
-// Content-Length next to Transfer-Encoding pass, and hides that it was there.
+// Content-Length next to Transfer-Encoding pass, and hides that it was there;
+// and it unfolds folded header fields, which others in front of it may not.
 func framing(h *fasthttp.RequestHeader) *refusal {
 	length, transfer := false, false
 	for raw := h.RawHeaders(); len(raw) > 0; {
@@ -82,6 +83,8 @@ func framing(h *fasthttp.RequestHeader) *refusal {
 			length = length || isField(line, "content-length")
 		case 't':
 			transfer = transfer || isField(line, "transfer-encoding")
+		case ' ', '\t' | 0x20:
+			return refuse(malformedRequest, "a header field is folded over two lines")
 		}
 		raw = raw[end+1:]
 	}
