@@ -1,0 +1,152 @@
+// Package app wires the rooms into the service and runs it.
+//
+// Construction goes against the flow of events (store, journal, enrichment,
+// sink, intake, listener), shutdown with it. Every goroutine is started by
+// Run and has ended when Run returns.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/cmd/penstock/config"
+	"github.com/penstock-io/penstock/enrich"
+	"github.com/penstock-io/penstock/ingest"
+	"github.com/penstock-io/penstock/ingest/decode"
+	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/httpapi"
+	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/embedded"
+)
+
+// App is the service, constructed but not yet running. It holds both ports
+// and the data directory from New until Run returns.
+type App struct {
+	cfg config.Config
+	log *slog.Logger
+	set *metrics.Set
+
+	store   *embedded.Store
+	journal *journal.Journal
+	table   *enrich.Table
+	sink    *sink.Sink
+	intake  *ingest.Intake
+	devices *httpapi.Server
+	ops     *http.Server
+
+	devicesLn net.Listener
+	opsLn     net.Listener
+
+	draining atomic.Bool
+	closers  []func() error // undo New, newest last
+}
+
+// New opens everything that the service needs: a port that is taken, a
+// directory in use or a table that does not load is an error here. After an
+// error nothing is left open.
+func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log, set: metrics.NewSet()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.undo())
+		}
+	}()
+	if err := a.listen(); err != nil {
+		return nil, err
+	}
+	if err := a.openStorage(); err != nil {
+		return nil, err
+	}
+	pool := &event.Pool{}
+	if a.sink, err = a.newSink(pool); err != nil {
+		return nil, err
+	}
+	a.intake, err = ingest.New(cfg.Pool, intakeJournal{a.journal}, a.table, []ingest.Sink{a.sink}, a.set)
+	if err != nil {
+		return nil, fmt.Errorf("pool: %w", err)
+	}
+	limits := cfg.Limits
+	limits.MaxPast = min(limits.MaxPast, cfg.Store.Retention)
+	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, pool, log, a.set)
+	a.ops = a.newOpsServer()
+	a.registerLedger()
+	return a, nil
+}
+
+// listen takes both ports.
+func (a *App) listen() (err error) {
+	if a.devicesLn, err = net.Listen("tcp", a.cfg.Listen); err != nil {
+		return fmt.Errorf("cannot listen for devices (listen: %s): %w", a.cfg.Listen, err)
+	}
+	a.closers = append(a.closers, a.devicesLn.Close)
+	if a.opsLn, err = net.Listen("tcp", a.cfg.OpsListen); err != nil {
+		return fmt.Errorf("cannot listen for the operator (ops_listen: %s): %w", a.cfg.OpsListen, err)
+	}
+	a.closers = append(a.closers, a.opsLn.Close)
+	return nil
+}
+
+// openStorage opens what lies in the data directory, and the enrichment
+// table.
+func (a *App) openStorage() (err error) {
+	dir := a.cfg.DataDir
+	// The journal comes first because it locks the directory.
+	if a.journal, err = journal.Open(filepath.Join(dir, "journal"), a.cfg.Journal, journal.OSEnv(), a.log, a.set); err != nil {
+		return fmt.Errorf("cannot open the journal: %w", err)
+	}
+	a.closers = append(a.closers, a.journal.Close)
+	if a.store, err = embedded.Open(filepath.Join(dir, "store"), a.cfg.Store, a.log, a.set); err != nil {
+		return fmt.Errorf("cannot open the embedded store: %w", err)
+	}
+	a.closers = append(a.closers, a.store.Close)
+	if a.table, err = enrich.New(a.cfg.Enrichment, a.log, a.set); err != nil {
+		return fmt.Errorf("enrichment: %w", err)
+	}
+	return nil
+}
+
+func (a *App) newSink(pool *event.Pool) (*sink.Sink, error) {
+	consumer, err := a.journal.Consumer("embedded", 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the store's position in the journal: %w", err)
+	}
+	low, done := consumer.Progress()
+	s, err := sink.New("embedded", a.cfg.Delivery, a.store, sink.Source{
+		Backlog:    a.journal.NewReader(low),
+		Checkpoint: checkpoint{consumer},
+		Enricher:   a.table,
+		Pool:       pool,
+		Low:        low,
+		Done:       fromJournal(done),
+		Tail:       a.journal.Tail(),
+		Safe:       a.journal.Committed,
+	}, a.log, a.set)
+	if err != nil {
+		return nil, fmt.Errorf("delivery: %w", err)
+	}
+	return s, nil
+}
+
+// undo closes what New opened before it failed.
+func (a *App) undo() error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// Addr returns the addresses of the devices' and the operator's listeners.
+func (a *App) Addr() (devices, ops net.Addr) { return a.devicesLn.Addr(), a.opsLn.Addr() }
+
+// Reload reads the enrichment sources again.
+func (a *App) Reload(ctx context.Context) error { return a.table.Reload(ctx) }

@@ -1,0 +1,49 @@
+package app
+
+import (
+	"errors"
+
+	"github.com/penstock-io/penstock/ingest"
+	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/sink"
+)
+
+// intakeJournal tells the journal's errors in the words of the wire.
+type intakeJournal struct{ j *journal.Journal }
+
+func (a intakeJournal) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
+	ack, err := a.j.AppendBatch(b, want)
+	switch {
+	case err == nil:
+		return ack, nil
+	case errors.Is(err, journal.ErrFull):
+		err = ingest.NewRefusal(503, "journal_full", "the journal has no room; nothing of the request was accepted", 0, err)
+	case errors.Is(err, journal.ErrTooLarge):
+		err = ingest.NewRefusal(413, "body_too_large", "the request's events do not fit into one journal record; send fewer at once", 0, err)
+	case errors.Is(err, journal.ErrClosed):
+		err = ingest.NewRefusal(503, "draining", "the service is shutting down", 0, err)
+	default:
+		err = ingest.NewRefusal(503, "journal_failed", "the journal could not be written; nothing of the request was accepted", 0, err)
+	}
+	return ack, err
+}
+
+// checkpoint keeps the sink's progress in the journal.
+type checkpoint struct{ c *journal.Consumer }
+
+func (p checkpoint) SetProgress(low uint64, done []sink.Interval) error {
+	list := make([]journal.Interval, len(done))
+	for i, x := range done {
+		list[i] = journal.Interval(x)
+	}
+	return p.c.SetProgress(low, list)
+}
+
+func fromJournal(done []journal.Interval) []sink.Interval {
+	list := make([]sink.Interval, len(done))
+	for i, x := range done {
+		list[i] = sink.Interval(x)
+	}
+	return list
+}

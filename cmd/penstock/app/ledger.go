@@ -1,0 +1,27 @@
+package app
+
+// registerLedger adds what only the wiring can tell: what has come out at the
+// other end, and what is on its way.
+//
+//	received            = accepted + rejected + duplicate
+//	accepted + recovered = stored + dead_lettered + in flight
+//
+// recovered counts the events that an earlier process accepted and that were
+// read back from the journal by this one.
+func (a *App) registerLedger() {
+	accepted := a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
+	a.set.NewGauge(`penstock_events_total{outcome="stored"}`, func() float64 {
+		return float64(a.sink.Stored())
+	})
+	a.set.NewGauge(`penstock_events_total{outcome="recovered"}`, func() float64 {
+		return float64(a.sink.Recovered())
+	})
+	a.set.NewGauge(`penstock_events_total{outcome="dead_lettered"}`, func() float64 { return 0 })
+	a.set.NewGauge(`penstock_events_in_flight`, func() float64 {
+		// stored first: an event that moves on while this is read is then
+		// counted as in flight, and the result is never negative.
+		stored := a.sink.Stored()
+		recovered := a.sink.Recovered()
+		return float64(accepted.Get() + recovered - stored)
+	})
+}

@@ -1,0 +1,108 @@
+package app
+
+import (
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+)
+
+// newOpsServer returns the operator's listener: metrics, health, queries and
+// profiles. It is not meant for devices and not for the public.
+func (a *App) newOpsServer() *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/metrics", a.serveMetrics)
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("/readyz", a.serveReady)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("/{$}", a.serveIndex)
+	mux.Handle("/", a.store.Handler())
+	return &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.With("listener", "operator").Handler(), slog.LevelWarn),
+	}
+}
+
+func (a *App) serveMetrics(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	a.set.WritePrometheus(w)
+	// The engine's metrics and those of the process.
+	metrics.WritePrometheus(w, true)
+}
+
+// check is one line of /readyz.
+type check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// serveReady tells whether devices should be sent here. A store that is away
+// does not make the service unready: the journal takes the events.
+func (a *App) serveReady(w http.ResponseWriter, _ *http.Request) {
+	ready := true
+	var checks []check
+	add := func(name string, required bool, err error) {
+		c := check{Name: name, OK: err == nil}
+		if err != nil {
+			c.Detail = err.Error()
+			ready = ready && !required
+		}
+		checks = append(checks, c)
+	}
+	var draining error
+	if a.draining.Load() {
+		draining = errDraining
+	}
+	add("listener", true, draining)
+	add("journal", true, a.journal.Ready())
+	add("sink/"+a.sink.Name(), false, a.sink.Err())
+	add("store", false, a.store.Ready())
+
+	w.Header().Set("Content-Type", "application/json")
+	if !ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	// An error here means that the client has gone.
+	_ = json.NewEncoder(w).Encode(struct {
+		Ready      bool    `json:"ready"`
+		Checks     []check `json:"checks"`
+		Enrichment any     `json:"enrichment"`
+	}{ready, checks, a.table.Status()})
+}
+
+var errDraining = fmt.Errorf("shutting down")
+
+var index = template.Must(template.New("index").Parse(`<!doctype html>
+<meta charset="utf-8"><title>Penstock</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}code{background:#8882;padding:.1em .3em}</style>
+<h1>Penstock</h1>
+<p>Devices POST to <code>http://{{.}}/v1/telemetry</code>.</p>
+<ul>
+<li><a href="/vmui/">vmui</a>: query and graph what is stored</li>
+<li><code>/api/v1/…</code>: the Prometheus query API; this address is a Prometheus data source for Grafana</li>
+<li><a href="/metrics">/metrics</a>: the service's own metrics</li>
+<li><a href="/readyz">/readyz</a> and <a href="/healthz">/healthz</a></li>
+<li><a href="/debug/pprof/">/debug/pprof</a></li>
+</ul>
+`))
+
+func (a *App) serveIndex(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	// An error here means that the client has gone.
+	_ = index.Execute(w, a.devicesLn.Addr().String())
+}

@@ -1,0 +1,61 @@
+package e2e
+
+import (
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+)
+
+// long reports whether the long forms of the fault tests were asked for
+// (make test-faults).
+func long() bool { return os.Getenv("PENSTOCK_FAULTS") == "1" }
+
+// cycles is how often a fault is repeated: few times in make test, many in
+// make test-faults.
+func cycles(short, many int) int {
+	if long() {
+		return many
+	}
+	return short
+}
+
+// TestKillNine ends the server with SIGKILL at random moments under load. The
+// client's own record of each acknowledgement is the oracle.
+func TestKillNine(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := newLoad(t, 8)
+	base := time.Now().UnixMilli()
+	n := cycles(5, 200)
+	var slowest time.Duration
+	for range n {
+		began := time.Now()
+		s := start(t, dir)
+		slowest = max(slowest, time.Since(began))
+		l.start(s, base)
+		time.Sleep(time.Duration(50+rand.IntN(600)) * time.Millisecond) // the random moment is the point
+		s.kill()
+		l.stop()
+	}
+	s := start(t, dir)
+	s.settled(60 * time.Second)
+	lost, twice := l.check(s, base)
+	t.Logf("%d kills, %d events acknowledged, %d lost, %d stored twice, ready again within %s",
+		n, l.acked.Load(), lost, twice, slowest.Round(time.Millisecond))
+	if lost != 0 || twice != 0 {
+		t.Errorf("%d acknowledged events are lost, %d are stored twice", lost, twice)
+	}
+	if limit := readyLimit(); slowest > limit {
+		t.Errorf("ready only after %s, limit %s", slowest, limit)
+	}
+}
+
+// readyLimit is how soon the service must be ready after a crash. The race
+// detector and the tests that run beside take their share.
+func readyLimit() time.Duration {
+	if raceFlag != "" {
+		return 30 * time.Second
+	}
+	return 5 * time.Second
+}

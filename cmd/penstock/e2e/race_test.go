@@ -1,0 +1,6 @@
+//go:build race
+
+package e2e
+
+// raceFlag makes the binary under test a race detector too.
+const raceFlag = "-race"
