@@ -125,7 +125,8 @@ type fakeService struct {
 	hold     chan struct{}
 	stopping chan struct{} // closed when the context is done
 	reloaded chan struct{}
-	err      error
+	err      error // of Run, at once
+	slow     bool  // Reload takes until the context is done
 }
 
 func (f *fakeService) Run(ctx context.Context) error {
@@ -138,8 +139,11 @@ func (f *fakeService) Run(ctx context.Context) error {
 	return nil
 }
 
-func (f *fakeService) Reload(context.Context) error {
+func (f *fakeService) Reload(ctx context.Context) error {
 	f.reloaded <- struct{}{}
+	if f.slow {
+		<-ctx.Done()
+	}
 	return errors.New("table is half written")
 }
 
@@ -238,6 +242,22 @@ func TestReloadBySignal(t *testing.T) {
 	close(s.service.hold)
 	if status := s.exit(t); status != 0 {
 		t.Errorf("status %d after a reload that failed, want 0", status)
+	}
+}
+
+func TestStopWaitsForReload(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &fakeService{slow: true})
+	close(s.service.hold)
+	s.stdout.wait(t, "look there\n")
+	s.signals <- syscall.SIGHUP
+	s.wait(t, "no reload", s.service.reloaded)
+	s.signals <- syscall.SIGTERM
+	if status := s.exit(t); status != 0 {
+		t.Errorf("status %d, want 0", status)
+	}
+	if !strings.Contains(s.stderr.String(), "table is half written") {
+		t.Errorf("the end of the reload is not in the log: %s", s.stderr)
 	}
 }
 

@@ -100,6 +100,39 @@ FILE:5: pool.workers: must be between 0 (one per CPU) and 1024, got -1
 	}
 }
 
+// TestOneFaultPerKey: the file's value is wrong as well, but it is not the one
+// that was meant.
+func TestOneFaultPerKey(t *testing.T) {
+	_, _, err := Load(Sources{File: writeFile(t, "pool: {workers: -1}\n"), Env: []string{"PENSTOCK_POOL_WORKERS=x"}})
+	want := `environment PENSTOCK_POOL_WORKERS: pool.workers: must be a whole number, got "x"`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"listen: 127.0.0.1:0\nops_listen: 127.0.0.1:0", ""},
+		{"listen: :8080", ""},
+		{"listen: 127.0.0.1:9\nops_listen: 127.0.0.1:9", "FILE:2: ops_listen: must differ from listen, both are 127.0.0.1:9"},
+		{"listen: 127.0.0.1:99999", `FILE:1: listen: port must be a number from 0 to 65535, got "99999"`},
+		{`data_dir: ""`, "FILE:1: data_dir: must name a directory"},
+		{"shutdown_timeout: 0", "FILE:1: shutdown_timeout: must be more than 0, got 0s"},
+		{"log: {format: xml}", `FILE:1: log.format: must be text or json, got "xml"`},
+		{"enrichment:\n  sources:\n  - path: a.csv\n  - format: csv", "FILE:4: enrichment.sources[1].path: must be set"},
+	} {
+		file := writeFile(t, c.text+"\n")
+		_, _, err := Load(Sources{File: file})
+		got := ""
+		if err != nil {
+			got = strings.ReplaceAll(err.Error(), file, "FILE")
+		}
+		if got != c.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.text, got, c.want)
+		}
+	}
+}
+
 func TestFileThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	large := writeFile(t, strings.Repeat("# x\n", maxFile/4+1))
@@ -175,8 +208,8 @@ func TestListsAndTablesInOneLine(t *testing.T) {
 		!reflect.DeepEqual(s.Labels, map[string]string{"site": "north", "room": "a=b"}) {
 		t.Errorf("got %+v", s)
 	}
-	faults = loadFlags([]Setting{{"labels", "site", "--set"}, {"inner.token", "(set)", "--set"}}, known, origins)
-	if len(faults) != 2 {
+	faults = loadFlags([]Setting{{"labels", "site", "--set"}, {"inner.token", "(set)", "--set"}, {"inner.pin", "12x34", "--set"}}, known, origins)
+	if len(faults) != 3 || strings.Contains(faults.Error(), "12x34") {
 		t.Errorf("got %v", faults)
 	}
 }

@@ -78,6 +78,7 @@ func TestPrintEveryShape(t *testing.T) {
 "on": true
 count: 0
 small: 0
+tiny: 0
 ratio: 0.1
 wait: 0s
 size: 64MiB
@@ -90,6 +91,7 @@ labels:
 inner:
   max_depth: 0
   token: (set)
+  pin: (set)
 items: []
 `
 	if got != want {

@@ -17,7 +17,7 @@ func TestDurations(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "10", "d", "1month", "1.5d", "1d-5h", "1d+5h", "-1d", "5 s", "300y", "99999999999999999999d", "292y364d"} {
+	for _, text := range []string{"", "10", "d", "1month", "1.5d", "1d-5h", "1d+5h", "-1d", "5 s", "300y", "99999999999999999999d", "292y364d", "292y169d2000h"} {
 		if got, err := parseDuration(text); err == nil {
 			t.Errorf("%q is taken as %v", text, got)
 		}

@@ -13,6 +13,7 @@ type sample struct {
 	On     bool              `yaml:"on"`
 	Count  int               `yaml:"count"`
 	Small  uint8             `yaml:"small"`
+	Tiny   int8              `yaml:"tiny"`
 	Ratio  float64           `yaml:"ratio"`
 	Wait   time.Duration     `yaml:"wait"`
 	Size   int64             `yaml:"size" unit:"bytes"`
@@ -26,6 +27,7 @@ type sample struct {
 type sampleInner struct {
 	MaxDepth int    `yaml:"max_depth"`
 	Token    string `yaml:"token" secret:"true"`
+	PIN      int    `yaml:"pin" secret:"true"`
 }
 
 type sampleItem struct {
@@ -48,6 +50,7 @@ func TestYAMLFillsEveryShape(t *testing.T) {
 name: off            # a text, also where YAML 1.1 sees a truth value
 on: true
 small: 255
+tiny: -128
 ratio: 1e-3
 wait: 1d12h
 size: 64MiB
@@ -63,7 +66,7 @@ items:
 		t.Fatal(faults)
 	}
 	want := sample{
-		Name: "off", On: true, Count: 7, Small: 255, Ratio: 1e-3,
+		Name: "off", On: true, Count: 7, Small: 255, Tiny: -128, Ratio: 1e-3,
 		Wait: 36 * time.Hour, Size: 64 << 20,
 		Names:  []string{"a", "b,c"},
 		Labels: map[string]string{"site": "012", "room": "3"},
@@ -76,7 +79,7 @@ items:
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	for key, line := range map[string]string{"name": "f.yaml:2", "inner.max_depth": "f.yaml:11", "items[1].wait": "f.yaml:14"} {
+	for key, line := range map[string]string{"name": "f.yaml:2", "inner.max_depth": "f.yaml:12", "items[1].wait": "f.yaml:15"} {
 		if origins.of(key) != line {
 			t.Errorf("origin of %s: got %q, want %q", key, origins.of(key), line)
 		}
@@ -115,6 +118,7 @@ items:
 - path: x
   wait: soon
 - pth: y
+tiny: 128
 `, `
 f.yaml:2: nmae: unknown key; did you mean name?
 f.yaml:3: on: must be true or false, got "maybe"
@@ -129,7 +133,8 @@ f.yaml:12: inner.maxdepth: unknown key; did you mean max_depth?
 f.yaml:13: inner.max_depth: must be a single value (whole number), got a list
 f.yaml:14: inner.wait: unknown key; did you mean wait?
 f.yaml:17: items[0].wait: must be a duration with its unit, such as 500ms, 10s, 1h30m or 365d, got "soon"
-f.yaml:18: items[1].pth: unknown key; did you mean path?`},
+f.yaml:18: items[1].pth: unknown key; did you mean path?
+f.yaml:19: tiny: 128 is too large`},
 		{"key of another section", "max_depth: 1\nzzz: 1\n",
 			"f.yaml:1: max_depth: unknown key; did you mean inner.max_depth?\nf.yaml:2: zzz: unknown key"},
 		{"twice", "count: 1\nname: x\ncount: 2\n", "f.yaml:3: count: stands twice, first at f.yaml:1"},
