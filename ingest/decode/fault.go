@@ -84,7 +84,10 @@ func (w *walker) describe(f *fault) string {
 	case event.MissingDevice:
 		return "there is no device"
 	case event.InvalidDevice:
-		return "the device's name is " + f.why
+		if f.why == tooLongDevice {
+			return fmt.Sprintf("the device's name is longer than %d bytes", w.cfg.MaxDeviceBytes)
+		}
+		return "the device's name " + f.why
 	case event.InvalidTimestamp:
 		return "expected an integer or an RFC 3339 string, got " + w.show(f.at)
 	case event.TimestampRange:

@@ -117,6 +117,9 @@ func (w *walker) readDevice(i int) (end int) {
 	return end
 }
 
+// tooLongDevice stands for a text with the limit in it.
+const tooLongDevice = "is longer"
+
 // deviceName is readDevice for events and envelopes alike.
 func (w *walker) deviceName(i int) (name string, end int) {
 	if w.s[i] != '"' {
@@ -126,13 +129,13 @@ func (w *walker) deviceName(i int) (name string, end int) {
 	why := ""
 	switch {
 	case flaw == notUTF8:
-		why = "not valid UTF-8"
+		why = "is not valid UTF-8"
 	case flaw == tooLong:
-		why = "too long"
+		why = tooLongDevice
 	case name == "":
-		why = "empty"
+		why = "is empty"
 	case hasControl(name):
-		why = "a control character is in it"
+		why = "has a control character"
 	default:
 		return name, end
 	}
@@ -235,7 +238,7 @@ func (w *walker) readTags(i int) (end int) {
 		if text != "" {
 			w.b.AddTag(name, text)
 			if w.b.OpenTags() > w.cfg.MaxTags {
-				return w.fail(tags, event.TooManyTags, v, i, "")
+				return w.fail(tags, event.TooManyTags, v, 0, "")
 			}
 		}
 		i = end

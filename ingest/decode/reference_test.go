@@ -363,7 +363,7 @@ func (r *reference) tags(raw json.RawMessage, inherited []event.Label) (tags []e
 			set(m.name, refString(v), true)
 		}
 		if len(tags) > r.cfg.MaxTags {
-			return nil, &refFault{event.TooManyTags, pointer}
+			return nil, &refFault{event.TooManyTags, "/tags"}
 		}
 	}
 	for _, t := range inherited {
