@@ -34,7 +34,7 @@ type benchCmd struct {
 	Seed          uint64        `default:"1" help:"Selects the values."`
 	Resend        bool          `help:"Send what was not answered by a 2xx again, unchanged, as devices do."`
 	ServerPid     string        `default:"" placeholder:"PID|auto" help:"Measure that process; auto finds the one that listens on the URL's port."`
-	Settle        time.Duration `default:"8s" help:"How long to wait before the server's CPU is read again, so that its flushes count. Only with --server-pid."`
+	Settle        time.Duration `default:"8s" help:"How long to wait before the server's CPU is read again, so that its flushes count. Only with --server-pid or --ops-url."`
 	OpsURL        string        `placeholder:"URL" help:"The operator's listener: print the ledger at the end."`
 	Record        string        `placeholder:"FILE" help:"Write a line for each acknowledged request."`
 	JSON          string        `name:"json" placeholder:"FILE" help:"Write the result as JSON too; - is standard output."`

@@ -11,7 +11,9 @@ import (
 )
 
 type cli struct {
-	Bench benchCmd `cmd:"" help:"Drive a server with the reference work and measure it."`
+	Simulate simulateCmd `cmd:"" help:"Be a fleet of sensors with plausible daily curves, some of them faulty."`
+	Replay   replayCmd   `cmd:"" help:"Send CSV files of readings as if devices were reading them."`
+	Bench    benchCmd    `cmd:"" help:"Drive a server with the reference work and measure it."`
 }
 
 func main() {
