@@ -17,8 +17,8 @@ import (
 // A scratch buffer above this size is not pooled, in bytes.
 const maxPooledScratch = 64 << 10
 
-// request is the scratch space of one request.
-type request struct {
+// scratch is the working space of one request.
+type scratch struct {
 	terms
 	lease  lease
 	wire   []byte // the body before decompression
@@ -26,7 +26,7 @@ type request struct {
 }
 
 // reset drops what is too large to keep. The lease has been released.
-func (r *request) reset() {
+func (r *scratch) reset() {
 	r.terms = terms{}
 	r.wire, r.answer = r.wire[:0], r.answer[:0]
 	if cap(r.wire) > maxPooledScratch {
@@ -76,7 +76,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 // ingest takes a request whose header is in order to its answer.
 func (s *Server) ingest(ctx *fasthttp.RequestCtx, t terms) {
 	start := event.Now()
-	r := s.requests.Get().(*request)
+	r := s.requests.Get().(*scratch)
 	r.terms = t
 	r.lease.budget = &s.budget
 	done := false
@@ -111,7 +111,7 @@ func (t *terms) bodyHint() int {
 }
 
 // process reads, decodes and hands on, and answers in any case.
-func (s *Server) process(ctx *fasthttp.RequestCtx, r *request, b *event.Batch) {
+func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
 	if no := s.receive(ctx, r, b); no != nil {
 		s.refuse(ctx, no)
 		return
@@ -151,7 +151,7 @@ func (s *Server) process(ctx *fasthttp.RequestCtx, r *request, b *event.Batch) {
 
 // receive reads the body into b, decompressed. When it refuses, it has seen
 // to what is left of the body.
-func (s *Server) receive(ctx *fasthttp.RequestCtx, r *request, b *event.Batch) *refusal {
+func (s *Server) receive(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) *refusal {
 	if !r.lease.grow(cap(b.Body)) {
 		s.skip(ctx)
 		return &refusal{problem: memoryLimit}
@@ -183,7 +183,7 @@ func (s *Server) receive(ctx *fasthttp.RequestCtx, r *request, b *event.Batch) *
 }
 
 // readBody appends the body to buf as it is on the wire.
-func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *request, buf []byte) ([]byte, *refusal) {
+func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]byte, *refusal) {
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
 		return buf, nil

@@ -36,7 +36,7 @@ type outcome struct {
 // accept answers a request of which no event, or not all, were rejected.
 // Penstock-Ack is about what was accepted, so it is left out where that is
 // nothing.
-func (s *Server) accept(ctx *fasthttp.RequestCtx, r *request, b *event.Batch, o outcome) {
+func (s *Server) accept(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch, o outcome) {
 	s.metrics.settle(b, o)
 	h := &ctx.Response.Header
 	var number [20]byte
@@ -78,7 +78,7 @@ var ackTexts = [...][]byte{
 
 // reject answers a request of which nothing was accepted because of its
 // events.
-func (s *Server) reject(ctx *fasthttp.RequestCtx, r *request, b *event.Batch, o outcome, why problemID) {
+func (s *Server) reject(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch, o outcome, why problemID) {
 	s.metrics.settle(b, o)
 	p := &problems[why]
 	members := appendCounts(append(r.answer[:0], ','), o)

@@ -62,7 +62,7 @@ type Server struct {
 	http     *fasthttp.Server
 	metrics  *serverMetrics
 	budget   budget
-	requests sync.Pool           // of *request
+	requests sync.Pool           // of *scratch
 	unpacker chan *decompressors // as many as may run at once
 	millis   decode.Precision
 
@@ -83,7 +83,7 @@ func New(cfg Config, dec *decode.Decoder, in Intake, pool *event.Pool, log *slog
 		unpacker: newDecompressors(),
 	}
 	s.millis, _ = decode.ParsePrecision("ms")
-	s.requests.New = func() any { return &request{} }
+	s.requests.New = func() any { return &scratch{} }
 	s.conns.init(cfg)
 	s.metrics = newServerMetrics(set, s)
 	s.http = &fasthttp.Server{

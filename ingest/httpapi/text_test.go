@@ -1,0 +1,42 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestAppendString(t *testing.T) {
+	t.Parallel()
+	check := func(s string) {
+		t.Helper()
+		var got string
+		quoted := appendString(nil, s)
+		if err := json.Unmarshal(quoted, &got); err != nil {
+			t.Errorf("%q became %s: %v", s, quoted, err)
+			return
+		}
+		if want := string([]rune(s)); got != want {
+			t.Errorf("%q was read back as %q", s, got)
+		}
+	}
+	for _, s := range []string{"", "a", "ü€😀", "\xff", "a\xffb\xfe", "\xe2\x82", "\ufffd", "\x00\x1f\x7f", `"\/`, "\u2028", "\xed\xa0\x80"} {
+		check(s)
+	}
+	for i := range 256 {
+		check(string([]byte{byte(i)}))
+		check(string([]byte{'a', byte(i), 'b'}))
+	}
+	files, _ := filepath.Glob(filepath.Join(corpus(t, "naughty-strings"), "*.txt"))
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			check(line)
+		}
+	}
+}
