@@ -2,15 +2,15 @@ package enrich
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/penstock-io/penstock/ingest/event"
-	"log/slog"
-
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // BenchmarkEnrich is the cost of a batch of 100 events, each of a device

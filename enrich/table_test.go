@@ -94,24 +94,24 @@ func TestEnrich(t *testing.T) {
 // The events of an envelope share their tags; each of them counts.
 func TestConflictsOfSharedTags(t *testing.T) {
 	t.Parallel()
-	table := load(t, testConfig(write(t, filepath.Join(t.TempDir(), "d.csv"), "device,site,rack\na,north,1\nb,,\n")))
+	table := load(t, testConfig(write(t, filepath.Join(t.TempDir(), "d.csv"), "device,site,rack\na,north,1\nb,,\nc,south,\n")))
 	var pool event.Pool
 	b := pool.Get(0)
 	b.AddTag("site", "own")
 	b.AddTag("rack", "own")
 	b.ShareTags()
-	for i, device := range []string{"a", "a", "b", "a"} {
+	for i, device := range []string{"a", "a", "b", "a", "c"} {
 		b.AddField("v", 1)
 		b.Commit(i, device, 1)
 	}
 	b.AddField("v", 1)
 	b.AddTag("site", "own")
-	b.Commit(4, "a", 1)
+	b.Commit(5, "a", 1)
 	b.UnshareTags()
 	b.AddField("v", 1)
-	b.Commit(5, "a", 1)
+	b.Commit(6, "a", 1)
 	table.Enrich(b)
-	table.wantMetric(`penstock_enrich_tag_conflicts_total`, "7") // 2 + 2 + 0 + 2 + 1 + 0
+	table.wantMetric(`penstock_enrich_tag_conflicts_total`, "8") // 2 + 2 + 0 + 2 + 1, then 1 and 0
 }
 
 func TestScreen(t *testing.T) {
