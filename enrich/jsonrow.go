@@ -164,4 +164,3 @@ func checkText(s string) string {
 	}
 	return ""
 }
-
