@@ -104,8 +104,20 @@ func (l *load) round(w *loadWorker, base int64) {
 }
 
 // check compares what is stored with the record: every acknowledged event is
-// there, nothing is there twice, and nothing that was never sent.
+// there, nothing is there twice, and nothing that was never sent. Samples are
+// visible to queries some seconds after they were stored, so it looks again
+// until all are there, for at most 10 s.
 func (l *load) check(s *server, base int64) (lost, twice int) {
+	l.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		lost, twice = l.compare(s, base)
+		if lost == 0 || time.Now().After(deadline) {
+			return lost, twice
+		}
+	}
+}
+
+func (l *load) compare(s *server, base int64) (lost, twice int) {
 	l.t.Helper()
 	if text := l.strange.Load(); text != nil {
 		l.t.Errorf("an answer out of place: %s", *text)

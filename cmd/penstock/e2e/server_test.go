@@ -97,6 +97,10 @@ func start(t *testing.T, dir string, args ...string) *server {
 		close(s.exited)
 	}()
 	t.Cleanup(func() {
+		if t.Failed() && s.ops != "" {
+			_, metrics := s.get("/metrics")
+			t.Logf("the server's metrics:\n%s", interesting(metrics))
+		}
 		s.kill()
 		if t.Failed() {
 			t.Logf("the server's log:\n%s", s.logText())
@@ -131,6 +135,17 @@ func (s *server) logText() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.log.String()
+}
+
+// interesting leaves out what is zero, and histograms.
+func interesting(metrics string) string {
+	var out strings.Builder
+	for line := range strings.Lines(metrics) {
+		if strings.HasPrefix(line, "penstock_") && !strings.HasSuffix(line, " 0\n") && !strings.Contains(line, "_bucket{") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }
 
 func (s *server) kill() {
