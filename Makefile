@@ -6,7 +6,7 @@ SHELL := bash
 
 GO       ?= go
 FUZZTIME ?= 60s
-# Where `make run` and `make demo` keep their data.
+# Where `make run` keeps its data.
 DATA_DIR ?= ./penstock-data
 TOOLS    := build/tools
 
@@ -23,7 +23,7 @@ run: build ## Build and serve with the embedded store; prints where to POST and 
 
 demo: build ## make run, with a simulated fleet that posts to it
 	$(GO) build -trimpath -o bin/fleet ./loadtest/cmd/fleet
-	.ci/demo $(DATA_DIR)
+	.ci/demo build/demo
 
 test: ## Run all tests with the race detector
 	.ci/install
@@ -44,7 +44,7 @@ bench: ## Run the benchmarks
 docs: ## Write docs/configuration.md from the Config structs
 	$(GO) test -count=1 -run '^TestReferencePage$$' ./cmd/penstock/config -update
 
-clean: ## Remove what was built; data stays
+clean: ## Remove what was built and the demo's data; that of make run stays
 	rm -rf bin build
 
 # The tools have a module of their own, so that their requirements are not the

@@ -210,7 +210,7 @@ func TestServeStopsGracefully(t *testing.T) {
 			t.Errorf("status %d, want 0\n%s", status, s.stderr)
 		}
 		line, _, _ := strings.Cut(s.stderr.String(), "\n")
-		if !json.Valid([]byte(line)) || !strings.Contains(line, "shutting down") {
+		if !json.Valid([]byte(line)) || !strings.Contains(line, "signal to stop") {
 			t.Errorf("log begins with %s", line)
 		}
 	}

@@ -69,7 +69,7 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 				return errForced
 			default:
 				stopping = true
-				log.Info("shutting down; a second signal stops at once", "signal", sig.String(), "timeout", cfg.ShutdownTimeout)
+				log.Info("signal to stop; a second one stops at once", "signal", sig.String())
 				stop()
 			}
 		}
