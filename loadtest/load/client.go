@@ -122,8 +122,9 @@ func (c *client) close() {
 // read reads one answer, past any interim ones, and tells whether the
 // connection may be used again.
 func (c *client) read() (r response, keep bool, err error) {
-	for {
+	for bytes := 0; ; bytes = r.bytes {
 		r, keep, err = c.readOne()
+		r.bytes += bytes
 		if err != nil || r.status >= 200 {
 			return r, keep, err
 		}

@@ -75,26 +75,18 @@ func (s *Sender) Repeat(ctx context.Context, seq uint64, events []Event) {
 	n := uint64(len(events))
 	s.Client.Stats.update(func(c *Counts) { c.Repeated += n })
 	status, _, _, err := s.post(ctx, seq, events)
-	s.Client.Stats.update(func(c *Counts) {
-		if err != nil {
-			status = 0
-		}
-		c.Statuses[status]++
-	})
+	s.Client.Stats.answer(status, err)
 }
 
 func (s *Sender) deliver(ctx context.Context, seq uint64, events []Event) error {
 	n := uint64(len(events))
 	for wait := firstWait; ; wait = min(2*wait, longWait) {
 		status, asked, body, err := s.post(ctx, seq, events)
-		if err != nil {
-			status = 0
-			if ctx.Err() != nil {
-				s.Client.Stats.update(func(c *Counts) { c.Undelivered += n })
-				return ctx.Err()
-			}
+		if err != nil && ctx.Err() != nil {
+			s.Client.Stats.update(func(c *Counts) { c.Undelivered += n })
+			return ctx.Err()
 		}
-		s.Client.Stats.update(func(c *Counts) { c.Statuses[status]++ })
+		s.Client.Stats.answer(status, err)
 		switch {
 		case status == http.StatusNoContent:
 			s.Client.Stats.update(func(c *Counts) { c.Acknowledged += n })

@@ -20,6 +20,7 @@ type Counts struct {
 	Envelopes    uint64
 	Retries      uint64         // of envelopes
 	Statuses     map[int]uint64 // answers; 0 is none
+	LastError    string         // why there was no answer, the last time
 }
 
 // Stats counts what a fleet does. It is safe for concurrent use.
@@ -36,6 +37,16 @@ func (s *Stats) update(f func(*Counts)) {
 		s.c.Statuses, s.c.Rejected = map[int]uint64{}, map[string]uint64{}
 	}
 	f(&s.c)
+}
+
+// answer counts an answer, or why there is none.
+func (s *Stats) answer(status int, err error) {
+	s.update(func(c *Counts) {
+		if err != nil {
+			status, c.LastError = 0, err.Error()
+		}
+		c.Statuses[status]++
+	})
 }
 
 // Counts returns a copy of the counts.
@@ -58,8 +69,12 @@ func (c Counts) RejectedTotal() uint64 {
 
 // String is the progress line.
 func (c Counts) String() string {
-	return fmt.Sprintf("sent %d, acknowledged %d, rejected %d%s, retries %d, answers%s",
+	s := fmt.Sprintf("sent %d, acknowledged %d, rejected %d%s, retries %d, answers%s",
 		c.Sent, c.Acknowledged, c.RejectedTotal(), inBrackets(list(c.Rejected)), c.Retries, list(c.Statuses))
+	if c.LastError != "" {
+		s += "; last failure: " + c.LastError
+	}
+	return s
 }
 
 // Summary is the account at the end.
