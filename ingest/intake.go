@@ -22,8 +22,6 @@ import (
 type Journal interface {
 	// AppendBatch borrows b, sets its Position and Next, and returns when the
 	// batch is as safe as the acknowledgement that it returns: at most want.
-	// Position and Next may be set on error too; they then tell the range
-	// that was lost.
 	AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error)
 }
 
@@ -41,8 +39,6 @@ type Sink interface {
 	Offer(b *event.Batch)
 	// Skip tells of a journaled batch that is not going to be offered.
 	Skip(from, to uint64)
-	// Void tells of a range of which nothing was acknowledged.
-	Void(from, to uint64)
 }
 
 // Intake is the way in for every batch.
@@ -103,11 +99,6 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	start := time.Now()
 	ack, err := in.journal.AppendBatch(b, want)
 	if err != nil {
-		if b.Position < b.Next {
-			for _, s := range in.sinks {
-				s.Void(b.Position, b.Next)
-			}
-		}
 		return 0, err
 	}
 	in.journalStage.Update(time.Since(start).Seconds())

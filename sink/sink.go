@@ -169,12 +169,6 @@ func (s *Sink) Skip(from, to uint64) {
 	s.room.Signal()
 }
 
-// Void tells the sink that nothing will be delivered from the range, because
-// its request was not acknowledged.
-func (s *Sink) Void(from, to uint64) {
-	s.progress.written(Interval{from, to})
-}
-
 // Name returns the sink's name.
 func (s *Sink) Name() string { return s.name }
 
