@@ -33,9 +33,6 @@ func (w *walker) envelope(at *found) {
 	}
 	env := envelope{w.device, w.fault}
 	env.fault.ofEnvelope = true
-	if env.fault.is() {
-		w.b.Discard()
-	}
 	w.b.ShareTags()
 	from := w.b.Total
 	w.array(at[events], &env)

@@ -41,6 +41,8 @@ func TestRejections(t *testing.T) {
 		{device("\"\\n\xff\""), `invalid_device /device the device's name is not valid UTF-8`},
 		{device(`"a\tb"`), `invalid_device /device the device's name has a control character`},
 		{device("\"a\x7F\""), `invalid_device /device the device's name has a control character`},
+		{device("\"a\u0080\""), `invalid_device /device the device's name has a control character`},
+		{device("\"a\u009f\""), `invalid_device /device the device's name has a control character`},
 		{device("\"a\u0085\""), `invalid_device /device the device's name has a control character`},
 		{device(`"\u0000"`), `invalid_device /device the device's name has a control character`},
 		{device(`"\u00a0"`), "0 \u00a0 @0 a=1"},
@@ -132,6 +134,32 @@ func TestRejections(t *testing.T) {
 		if !strings.HasPrefix(got, "0 n @0 v=7 w=8 k:v\n") || !strings.Contains(got, "\n2 n @0 v=7 w=8 k:v\n") || b.Rejected() != rejected {
 			t.Errorf("%s: its neighbours suffer: %s", tt.body, got)
 		}
+	}
+}
+
+// TestNamesThatChange has events whose names are like those of the event
+// before, but not the same.
+func TestNamesThatChange(t *testing.T) {
+	t.Parallel()
+	b := newBatch(`[{"device":"d","values":{"ab":1,"b":2},"tags":{"t":"1","u":"2"}},
+		{"device":"d","values":{"abc":1,"b":2},"tags":{"tt":"1","u":"2"}},
+		{"device":"d","values":{"a":1,"bb":2,"c":3}},
+		{"device":"d","values":{"a\u0062":1,"bb":2,"c":3},"tags":{"u":"1","tt":"2"}},
+		{"device":"d","values":{"b":1,"ab":2}},
+		{"device":"d","values":{"b":1,"a-b":2}},
+		{"device":"d","values":{"b":1,"ab":2,"b":3}}]`)
+	if err := newDecoder(Config{}).Decode(b, JSON, Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	want := lines(`0 d @0 ab=1 b=2 t:1 u:2`,
+		`1 d @0 abc=1 b=2 tt:1 u:2`,
+		`2 d @0 a=1 bb=2 c=3`,
+		`3 d @0 ab=1 bb=2 c=3 u:1 tt:2`,
+		`4 d @0 b=1 ab=2`,
+		`6 d @0 b=3 ab=2`,
+		`5! invalid_name /values/a-b "a-b" does not match [A-Za-z_][A-Za-z0-9_]*`)
+	if got := render(b); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
 

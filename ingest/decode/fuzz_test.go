@@ -126,6 +126,7 @@ func seeds() []string {
 		`{"seq":18446744073709551615,"sent_at":"2026-11-21T09:00:00.1234+01:00","events":[1]}`,
 		`{"tags":{"a":"1","b":"2","c":"3"},"events":[{"device":"d","values":{"a":1},"tags":{"d":"4"}},{"device":"d","values":{"a":1}}]}`,
 		`{"events":{}}`, `{"events":null,"device":"d","values":{"a":1}}`, `{"events":[],"events":[1]}`,
+		`[{"device":"d","values":{"ab":1,"b":2},"tags":{"t":"1","u":"2"}},{"device":"d","values":{"abc":1,"bb":2},"tags":{"tt":"1","u":"2"}},{"device":"d","values":{"a":1,"b":2}}]`,
 		// Names of members.
 		`{"\u0064evice":"d","value\u0073":{"a":1}}`, `{"Device":"d","values":{"a":1}}`, `{"device\u00e9":"d","values":{"a":1}}`,
 		`{"device":"d","device":"e","values":{"a":1},"values":{"b":null,"c":2}}`, `{"device":"d","values":{"a":1},"values":null}`,
@@ -136,6 +137,7 @@ func seeds() []string {
 		`{"device":"a\u0000","values":{"a":1}}`, `{"device":"a\u0085","values":{"a":1}}`, "{\"device\":\"a\x7f\",\"values\":{\"a\":1}}",
 		"{\"device\":\"\xff\",\"values\":{\"a\":1}}", `{"device":["d"],"values":{"a":1}}`, `{"device":"\ud83d\ude00\ude00\ud83d","values":{"a":1}}`,
 		`{"device":"123456789","values":{"a":1}}`, `{"device":"1234567\u00e9","values":{"a":1}}`, "{\"device\":\"\xc2\x80\",\"values\":{\"a\":1}}",
+		`{"device":"\ud83d\nde00","values":{"a":1}}`,
 		// Tags.
 		tag(`"a":"1","a":"2"`), tag(`"a":""`), tag(`"a":null,"b":5`), tag(`"device":"x"`), tag(`"a":"1","b":"2","c":"3","d":"4"`),
 		tag(`"a":"123456789"`), tag("\"a\":\"\xc3\""), tag(`"__a":"1"`), tag(`"a":"\u0007\n\"\\\/\b\f\r\t"`), tag(`"\u0061":"\u00e9"`), tag(``),
@@ -144,6 +146,7 @@ func seeds() []string {
 		value(``), value(`"a":null`), value(`"a":"x"`), value(`"a":[1]`), value(`"a":{}`), value(`"a":true,"b":false,"c":null`),
 		value(`"a":1,"a":2,"b":3,"a":null`), value(`"":1`), value(`"1a":1`), value(`"__a":1`), value(`"_":1`), value(`"a~b/c":1`),
 		value(`"a\u0062":1`), value(`"é":1`), value("\"\xff\":1"), value(`"abcdefghi":1`), value(`"a":1,"b":1,"c":1,"d":1,"e":1`),
+		value("\"" + strings.Repeat("\xff", 100) + "\":1"), `[{"device":"d","values":{"a":null}},{"device":"d"},{"device":"d","values":{"a":1}}]`,
 		`{"device":"d"}`, `{"device":"d","values":null}`, `{"device":"d","values":[]}`,
 	}
 	for _, n := range numbers {

@@ -18,12 +18,12 @@ func TestNestingBombs(t *testing.T) {
 	d := newDecoder(Config{})
 	open := func(s string) string { return strings.Repeat(s, size/len(s)) }
 	for name, bomb := range map[string]string{
-		"arrays":           open(`[`),
-		"objects":          open(`{"a":`),
-		"closed":           strings.Repeat("[", size/2) + strings.Repeat("]", size/2),
-		"arrays, objects":  open(`[{"events":`),
-		"events":           open(`{"events":[`),
-		"strings' escapes": `"` + open(`\"`),
+		"arrays":          open(`[`),
+		"objects":         open(`{"a":`),
+		"closed":          strings.Repeat("[", size/2) + strings.Repeat("]", size/2),
+		"arrays, objects": open(`[{"events":`),
+		"events":          open(`{"events":[`),
+		"an open string":  `"` + strings.Repeat(`\"`, 32<<10),
 	} {
 		for _, body := range []string{
 			bomb,
@@ -31,10 +31,12 @@ func TestNestingBombs(t *testing.T) {
 			`{"device":"d","values":` + bomb + `}`,
 			`{"device":"d","values":{"a":` + bomb + `}}`,
 		} {
-			if code := codeOf(t, d.Decode(newBatch(body), JSON, Millisecond)); code != MalformedJSON {
+			both := []byte(body + "\n" + `{"device":"d","values":{"a":1}}`)
+			b := &event.Batch{Body: both[:len(body)], ReceivedAt: now}
+			if code := codeOf(t, d.Decode(b, JSON, Millisecond)); code != MalformedJSON {
 				t.Errorf("%s: %q", name, code)
 			}
-			b := newBatch(body + "\n" + `{"device":"d","values":{"a":1}}`)
+			b = &event.Batch{Body: both, ReceivedAt: now}
 			if err := d.Decode(b, NDJSON, Millisecond); err != nil || len(b.Events) != 1 || b.RejectedBy(event.MalformedJSON) != 1 {
 				t.Errorf("%s as a line: %v", name, err)
 			}

@@ -109,7 +109,6 @@ const failed = -1
 func (w *walker) isNull(i int) bool { return w.s[i] == 'n' }
 
 func (w *walker) readDevice(i int) (end int) {
-	w.device = ""
 	if w.isNull(i) {
 		return i + len("null")
 	}
@@ -143,7 +142,6 @@ func (w *walker) deviceName(i int) (name string, end int) {
 }
 
 func (w *walker) readTimestamp(i int) (end int) {
-	w.ts = w.b.ReceivedAt
 	if w.isNull(i) {
 		return i + len("null")
 	}

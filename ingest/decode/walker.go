@@ -155,15 +155,15 @@ func (w *walker) part(m member, i int) (end int) {
 // complete commits the open event, whose members were at, or rejects it.
 func (w *walker) complete(at *found, env *envelope) {
 	if env != nil {
-		if !at.has(w.s, device) {
+		if w.device == "" {
 			w.device = env.device
 		}
 		if w.b.InheritTags() > w.cfg.MaxTags {
 			w.fail(tags, event.TooManyTags, at[tags], 0, "")
 		}
 	}
+	// Where a member was there but faulty, its own fault is known already.
 	if w.device == "" {
-		// Had there been a device, its fault would be the first as well.
 		w.fail(device, event.MissingDevice, 0, 0, "")
 	}
 	if w.b.OpenFields() == 0 {
