@@ -11,9 +11,10 @@ import (
 
 // commands is the grammar of the command line.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Serve: take events from devices and store them."`
-	Config  configCommands `cmd:"" help:"Check, print and explain the configuration."`
-	Version versionCommand `cmd:"" help:"Print the version of the program and of what it is built from."`
+	Serve   serveCommand    `cmd:"" help:"Serve: take events from devices and store them."`
+	Config  configCommands  `cmd:"" help:"Check, print and explain the configuration."`
+	Journal journalCommands `cmd:"" help:"Look into a journal, also while the service runs."`
+	Version versionCommand  `cmd:"" help:"Print the version of the program and of what it is built from."`
 }
 
 // settings are the flags that fill the configuration. Pointers tell a flag
