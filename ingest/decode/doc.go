@@ -28,7 +28,8 @@
 //   - ts is an integer in plain digits: 1e3 and 1.0 are invalid_ts. An integer
 //     outside the window is ts_out_of_range, however large it is. Precisions
 //     finer than a millisecond are rounded down. A string is RFC 3339 as
-//     time.Time's UnmarshalText reads it, whatever the precision.
+//     time.Time's UnmarshalText reads it, at most 64 bytes, whatever the
+//     precision.
 //   - Every value of values and tags is checked, also one that a later value
 //     of the same name replaces. The limit on values counts members: nulls and
 //     duplicates included.

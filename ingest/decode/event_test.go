@@ -107,7 +107,7 @@ func TestRejections(t *testing.T) {
 		{`{"device":"d","tags":{"x":"1"},"values":{"a":1},"values":{"b":2},"tags":{"y":"2"}}`, `0 d @0 b=2 y:2`},
 		{`{"device":"d","values":{"a":null},"values":{"b":2}}`, `0 d @0 b=2`},
 		{`{"d\u0065vice":"d","\u0076alues":{"a":1}}`, `0 d @0 a=1`},
-		{`{"device\u0000":"x","devic":"y","device":"d","values":{"a":1},"tagz":1,"t":2}`, `0 d @0 a=1`},
+		{`{"device\u0000":"x","devic":"y","device":"d","values":{"a":1},"tagz":1,"t":2,"tags1":1,"ts1":0,"values1":0,"device1":0,"events1":0}`, `0 d @0 a=1`},
 	}
 	d := newDecoder(Config{})
 	for _, tt := range tests {

@@ -108,37 +108,32 @@ const failed = -1
 // isNull reports whether the value at i is null.
 func (w *walker) isNull(i int) bool { return w.s[i] == 'n' }
 
-func (w *walker) readDevice(i int) (end int) {
-	if w.isNull(i) {
-		return i + len("null")
-	}
-	w.device, end = w.deviceName(i)
-	return end
-}
-
 // tooLongDevice stands for a text with the limit in it.
-const tooLongDevice = "is longer"
+const tooLongDevice = "is too long"
 
-// deviceName is readDevice for events and envelopes alike.
-func (w *walker) deviceName(i int) (name string, end int) {
-	if w.s[i] != '"' {
-		return "", w.fail(device, event.TypeMismatch, i, 0, "a string")
+func (w *walker) readDevice(i int) (end int) {
+	switch {
+	case w.isNull(i):
+		return i + len("null")
+	case w.s[i] != '"':
+		return w.fail(device, event.TypeMismatch, i, 0, "a string")
 	}
-	name, end, flaw := w.text(i, int(w.cfg.MaxDeviceBytes))
+	name, end, bad := w.text(i, int(w.cfg.MaxDeviceBytes))
 	why := ""
 	switch {
-	case flaw == notUTF8:
+	case bad == notUTF8:
 		why = "is not valid UTF-8"
-	case flaw == tooLong:
+	case bad == tooLong:
 		why = tooLongDevice
 	case name == "":
 		why = "is empty"
 	case hasControl(name):
 		why = "has a control character"
 	default:
-		return name, end
+		w.device = name
+		return end
 	}
-	return "", w.fail(device, event.InvalidDevice, i, 0, why)
+	return w.fail(device, event.InvalidDevice, i, 0, why)
 }
 
 func (w *walker) readTimestamp(i int) (end int) {
@@ -226,8 +221,8 @@ func (w *walker) readTags(i int) (end int) {
 		case s[v] != '"':
 			return w.fail(tags, event.TypeMismatch, v, i, "a string")
 		}
-		text, end, flaw := w.text(v, int(w.cfg.MaxTagBytes))
-		switch flaw {
+		text, end, bad := w.text(v, int(w.cfg.MaxTagBytes))
+		switch bad {
 		case notUTF8:
 			return w.fail(tags, event.InvalidTag, v, i, "")
 		case tooLong:

@@ -95,6 +95,9 @@ func TestTimestamps(t *testing.T) {
 		{p: Millisecond, ts: `"` + num(now) + `"`, code: "invalid_ts", detail: `expected an integer or an RFC 3339 string, got "1795253092500"`},
 		{p: Millisecond, ts: `"` + strings.Repeat(`\n`, 70) + `"`, code: "invalid_ts",
 			detail: `expected an integer or an RFC 3339 string, got "` + strings.Repeat(`\n`, 64) + `…"`},
+		{p: Millisecond, ts: `"2026-11-21T09:24:52.` + strings.Repeat("5", 43) + `Z"`, want: now + 55},
+		{p: Millisecond, ts: `"2026-11-21T09:24:52.` + strings.Repeat("5", 44) + `Z"`, code: "invalid_ts",
+			detail: `expected an integer or an RFC 3339 string, got "2026-11-21T09:24:52.` + strings.Repeat("5", 44) + `…"`},
 		{p: Millisecond, ts: `true`, code: "type_mismatch", detail: "expected an integer or an RFC 3339 string, got a boolean"},
 		{p: Millisecond, ts: `[1]`, code: "type_mismatch", detail: "expected an integer or an RFC 3339 string, got an array"},
 	}
