@@ -21,7 +21,6 @@ type Device struct {
 	model  model
 	defect defect
 	last   time.Time
-	boot   string
 }
 
 // kind is a kind of device; weight is how many of them there are to others.

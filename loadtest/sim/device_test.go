@@ -101,6 +101,7 @@ func TestEveryFaultShows(t *testing.T) {
 	t.Parallel()
 	const step = 20 * time.Second
 	full := int(24 * time.Hour / step)
+	limits := plausible()
 	seen := map[Fault]bool{}
 	for _, d := range NewFleet(12, 1, 1) {
 		seen[d.Fault] = true
@@ -113,7 +114,7 @@ func TestEveryFaultShows(t *testing.T) {
 				case float64:
 					if name == "temp °C" {
 						odd++
-					} else if v > plausible()[d.Kind][name].high {
+					} else if v > limits[d.Kind][name].high {
 						spikes++
 					}
 				default:

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -157,7 +158,7 @@ func (b *benchCmd) config() (load.Config, error) {
 	override(&work.EventsPerPost, b.EventsPerPost)
 	override(&work.Connections, b.Connections)
 	cfg := load.Config{
-		Work: work, URL: b.URL + b.TargetPath, Format: wire.Format(b.Format), Encoding: b.Encoding,
+		Work: work, URL: strings.TrimSuffix(b.URL, "/") + b.TargetPath, Format: wire.Format(b.Format), Encoding: b.Encoding,
 		Header: b.Header, Duration: b.Duration, Warmup: b.Warmup, Rate: b.Rate,
 		Timeout: b.Timeout, Seed: b.Seed, Resend: b.Resend,
 	}
