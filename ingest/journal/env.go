@@ -18,8 +18,8 @@ type FS interface {
 	MkdirAll(dir string) error
 	// ReadDir returns the names of the files in dir, sorted.
 	ReadDir(dir string) ([]string, error)
-	// Create makes an empty file for reading and writing; what was there by
-	// that name is lost.
+	// Create makes a new file for reading and writing. A file that was there
+	// by that name is removed, not emptied: a sync of it may have failed.
 	Create(path string) (File, error)
 	// Open opens a file for reading and, if write is set, for writing.
 	Open(path string, write bool) (File, error)

@@ -72,7 +72,8 @@ const (
 
 	segmentMagic     = "PENSTOCK"
 	segmentHeaderLen = 8192
-	headerCopyLen    = segmentHeaderLen / 2
+	headerCopies     = 2
+	headerCopyLen    = segmentHeaderLen / headerCopies
 
 	recordMagic     = 0x31524a50 // "PJR1"
 	recordHeaderLen = 40
@@ -190,7 +191,7 @@ type headerState struct {
 func (h *segmentHeader) parse(b []byte, base Position) headerState {
 	var st headerState
 	le := binary.LittleEndian
-	for i := range 2 {
+	for i := range headerCopies {
 		lo, hi := i*headerCopyLen, (i+1)*headerCopyLen
 		if len(b) < hi || !wholeHeader(b[lo:hi]) {
 			st.damaged++

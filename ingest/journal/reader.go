@@ -1,9 +1,9 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
 )
@@ -28,8 +28,8 @@ type Reader struct {
 	ahead int
 	dec   decoder
 
-	failed   Position // where reading has failed
-	failures int      // how often, one after the other
+	failed   time.Time // since when reading fails; zero while it does not
+	failedAt Position
 }
 
 // NewReader returns a Reader that begins with the first record at or behind
@@ -52,7 +52,8 @@ func (r *Reader) Seek(pos Position) {
 // Position and Next. The strings of b alias its Body, as after decoding. It
 // returns false when there is no further record for now; Journal.Wait tells
 // when to try again. An error is one of reading the disk: the same record is
-// tried again by the next call, and given up after some calls that fail.
+// tried again by the next call. When only a part of a segment cannot be read,
+// it is given up after 30 seconds and counts as damage.
 func (r *Reader) Next(b *event.Batch) (bool, error) {
 	for {
 		it, err := r.step()
@@ -106,7 +107,7 @@ func (r *Reader) step() (item, error) {
 				return item{}, err
 			}
 		}
-		r.failures = 0
+		r.failed = time.Time{}
 		if it.kind == itemRecord {
 			r.pos, r.walked = r.sc.pos(it.to), true
 			if it.header.pos < r.skip {
@@ -170,29 +171,29 @@ func (r *Reader) enter(s *segment) error {
 	return nil
 }
 
-// maxReadFailures is how often a read that fails is tried again before the
-// bytes count as lost.
-const maxReadFailures = 8
+// giveUpAfter is how long a read has to fail before the bytes count as lost.
+const giveUpAfter = 30 * time.Second
 
-// giveUp returns err until reading at the same place has failed
-// maxReadFailures times. Then it returns the damage, up to the next record
-// that can be read, so that one bad sector does not hold up the rest.
+// giveUp returns err until reading at the same place has failed for
+// giveUpAfter. Then, if a record behind it can be read, it returns the
+// damage, so that one bad sector does not hold up the rest for ever. While
+// nothing behind it can be read, the disk may yet come back.
 func (r *Reader) giveUp(err error) (item, error) {
-	if r.failures == 0 || r.failed != r.pos {
-		r.failed, r.failures = r.pos, 0
+	now := r.j.env.Now()
+	if r.failed.IsZero() || r.failedAt != r.pos {
+		r.failed, r.failedAt = now, r.pos
 	}
-	r.failures++
 	err = fmt.Errorf("cannot read the journal at %d: %w", r.pos, err)
-	if r.failures < maxReadFailures {
+	if now.Sub(r.failed) < giveUpAfter {
 		return item{}, err
 	}
-	r.j.log.Error("a part of the journal cannot be read, it is given up", "position", r.pos, "error", err)
-	r.sc.w.drop()
-	patched := *r.sc.copyWith(patcher{r.f})
+	patched := r.sc.copyWith(patcher{r.f})
 	it, perr := patched.next()
-	if perr != nil {
-		return item{}, errors.Join(err, perr)
+	if perr != nil || it.kind == itemTail {
+		return item{}, err
 	}
+	r.j.log.Error("a part of the journal cannot be read", "position", r.pos, "error", err)
+	r.sc.w.drop()
 	r.sc.off = patched.off
 	return it, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"strings"
 )
 
@@ -16,50 +17,19 @@ func (j *Journal) recover() error {
 	if err := j.loadConsumers(); err != nil {
 		return fmt.Errorf("cannot read the sinks' progress: %w", err)
 	}
-	names, err := j.env.FS.ReadDir(j.dir)
+	sv, err := lookAround(j.env.FS, j.dir)
 	if err != nil {
 		return err
 	}
-	headers := make([]segmentHeader, 0, len(names))
-	whole := make([]bool, 0, len(names))
-	for _, name := range names {
-		base, ok := parseSegmentName(name)
-		if !ok {
-			if strings.HasSuffix(name, tempSuffix) {
-				_ = j.env.FS.Remove(j.path(name))
-			}
-			continue
-		}
-		h, st, size, err := readSegmentHeader(j.env.FS, j.path(name), base)
-		if err != nil {
-			return err
-		}
-		if st.version != 0 && !st.ok {
-			return fmt.Errorf("segment %s has version %d, this program knows %d", name, st.version, formatVersion)
-		}
+	for _, path := range sv.temporary {
+		_ = j.env.FS.Remove(path)
+	}
+	for i, st := range sv.headers {
 		if st.damaged > 0 {
-			j.log.Warn("header of a segment is damaged", "segment", name, "whole_copies", 2-st.damaged)
+			j.log.Warn("header of a segment is damaged", "segment", segmentName(sv.segments[i].base), "whole_copies", headerCopies-st.damaged)
 		}
-		s := &segment{path: j.path(name), id: h.id, base: base, bytes: size}
-		j.segments = append(j.segments, s)
-		headers, whole = append(headers, h), append(whole, st.ok)
 	}
-	j.id = chooseID(headers, whole)
-	for i, s := range j.segments {
-		if !whole[i] {
-			s.id = j.id
-		}
-		end := s.base + Position(max(s.bytes-segmentHeaderLen, 0))
-		if i+1 < len(j.segments) {
-			end = min(end, j.segments[i+1].base)
-			if whole[i+1] {
-				// It knows better than the size of the file: what is missing
-				// is damage, what is too much was refused.
-				end = max(headers[i+1].prevEnd, s.base)
-			}
-		}
-		s.end.Store(end)
-	}
+	j.segments, j.id = sv.segments, sv.id
 	if err := j.recoverTail(); err != nil {
 		return err
 	}
@@ -185,6 +155,64 @@ func (j *Journal) openFirst() error {
 	return nil
 }
 
+// survey is what a journal's directory holds.
+type survey struct {
+	segments  []*segment // by position
+	headers   []headerState
+	id        uint64
+	temporary []string // paths of files that were never finished
+}
+
+// lookAround lists the segments in dir and finds out where each of them ends.
+// It changes nothing. The end of the last one is that of its file.
+func lookAround(fs FS, dir string) (*survey, error) {
+	names, err := fs.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	sv := &survey{id: rand.Uint64()}
+	var headers []segmentHeader
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		base, ok := parseSegmentName(name)
+		if !ok {
+			if strings.HasSuffix(name, tempSuffix) {
+				sv.temporary = append(sv.temporary, path)
+			}
+			continue
+		}
+		h, st, size, err := readSegmentHeader(fs, path, base)
+		if err != nil {
+			return nil, err
+		}
+		if st.version != 0 && !st.ok {
+			return nil, fmt.Errorf("segment %s has version %d, this program knows %d", name, st.version, formatVersion)
+		}
+		if st.ok {
+			sv.id = h.id
+		}
+		sv.segments = append(sv.segments, &segment{path: path, id: h.id, base: base, bytes: size})
+		sv.headers = append(sv.headers, st)
+		headers = append(headers, h)
+	}
+	for i, s := range sv.segments {
+		if !sv.headers[i].ok {
+			s.id = sv.id // all segments of a journal share it
+		}
+		end := s.base + Position(max(s.bytes-segmentHeaderLen, 0))
+		if i+1 < len(sv.segments) {
+			end = min(end, sv.segments[i+1].base)
+			if sv.headers[i+1].ok {
+				// It knows better than the size of the file: what is missing
+				// is damage, what is too much was refused.
+				end = max(headers[i+1].prevEnd, s.base)
+			}
+		}
+		s.end.Store(end)
+	}
+	return sv, nil
+}
+
 // readSegmentHeader reads the header of the segment at path.
 func readSegmentHeader(fs FS, path string, base Position) (h segmentHeader, st headerState, size int64, err error) {
 	f, err := fs.Open(path, false)
@@ -201,15 +229,4 @@ func readSegmentHeader(fs FS, path string, base Position) (h segmentHeader, st h
 		return h, st, 0, fmt.Errorf("cannot read the header of %s: %w", path, err)
 	}
 	return h, h.parse(b[:n], base), size, nil
-}
-
-// chooseID returns the id that the segments share, by the newest header that
-// is whole, or a new one.
-func chooseID(headers []segmentHeader, whole []bool) uint64 {
-	for i := len(headers) - 1; i >= 0; i-- {
-		if whole[i] {
-			return headers[i].id
-		}
-	}
-	return rand.Uint64()
 }
