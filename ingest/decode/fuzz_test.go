@@ -146,6 +146,8 @@ func seeds() []string {
 		value(``), value(`"a":null`), value(`"a":"x"`), value(`"a":[1]`), value(`"a":{}`), value(`"a":true,"b":false,"c":null`),
 		value(`"a":1,"a":2,"b":3,"a":null`), value(`"":1`), value(`"1a":1`), value(`"__a":1`), value(`"_":1`), value(`"a~b/c":1`),
 		value(`"a\u0062":1`), value(`"é":1`), value("\"\xff\":1"), value(`"abcdefghi":1`), value(`"a":1,"b":1,"c":1,"d":1,"e":1`),
+		// What the fuzzer found.
+		`{"values":{"a":null,"b":1}}`, value("\"\xff\xfe\":1"),
 		value("\"" + strings.Repeat("\xff", 100) + "\":1"), `[{"device":"d","values":{"a":null}},{"device":"d"},{"device":"d","values":{"a":1}}]`,
 		`{"device":"d"}`, `{"device":"d","values":null}`, `{"device":"d","values":[]}`,
 	}
