@@ -237,6 +237,7 @@ func (j *Journal) loadConsumers() error {
 			c.low, c.done = 0, nil
 		}
 		j.consumers[name] = c
+		j.m.addConsumer(c)
 	}
 	return nil
 }
