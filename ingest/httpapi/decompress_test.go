@@ -156,38 +156,32 @@ func TestBombs(t *testing.T) {
 	}
 }
 
+// bombs returns bodies of size spaces. Each format allows to repeat what
+// stands for the first megabyte: as a member, a frame, a block or a chunk.
 func bombs(t testing.TB, size int) map[string]struct{ header, wire string } {
 	type form = struct{ header, wire string }
 	spaces := bytes.Repeat([]byte(" "), 1<<20)
-	fill := func(w io.WriteCloser) {
-		for n := 0; n < size; n += len(spaces) {
-			if _, err := w.Write(spaces); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var g, z, d, r bytes.Buffer
-	fill(gzip.NewWriter(&g))
-	fill(zlib.NewWriter(&d))
-	zw, err := zstd.NewWriter(&z)
+	times := size / len(spaces)
+	var blocks bytes.Buffer
+	w, err := flate.NewWriter(&blocks, flate.DefaultCompression)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill(zw)
-	fw, err := flate.NewWriter(&r, flate.DefaultCompression)
-	if err != nil {
+	if _, err := w.Write(spaces); err != nil {
 		t.Fatal(err)
 	}
-	fill(fw)
-	// Snappy reaches 1:21 at best.
-	block := snappy.Encode(nil, bytes.Repeat(spaces, 48))
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	deflate := strings.Repeat(blocks.String(), times)
+	framed := framedSnappy(t, spaces)
 	return map[string]form{
-		"gzip": {"gzip", g.String()}, "zstd": {"zstd", z.String()}, "deflate": {"deflate", d.String()},
-		"raw deflate": {"deflate", r.String()}, "snappy": {"snappy", string(block)},
-		"snappy, framed": {"snappy", framedSnappy(t, bytes.Repeat(spaces, 48))},
+		"gzip":           {"gzip", strings.Repeat(compress(t, gzipped, spaces), times)},
+		"zstd":           {"zstd", strings.Repeat(compress(t, zstandard, spaces), times)},
+		"deflate":        {"deflate", "\x78\x9c" + deflate},
+		"raw deflate":    {"deflate", deflate},
+		"snappy":         {"snappy", string(snappy.Encode(nil, bytes.Repeat(spaces, times)))},
+		"snappy, framed": {"snappy", framed[:len(snappyStream)] + strings.Repeat(framed[len(snappyStream):], times)},
 	}
 }
 

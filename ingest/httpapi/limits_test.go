@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -93,12 +95,17 @@ func TestConnectionsOverTheLimit(t *testing.T) {
 	for range maxRefusals + 20 {
 		defer s.dial(t).Close()
 	}
+	eventually(t, "all are counted", func() bool {
+		return s.metric(t, "penstock_http_connections_refused_total") == maxRefusals+20
+	})
+	s.conns.mu.Lock()
+	if n := len(s.conns.open) - s.conns.serving; n > maxRefusals {
+		t.Errorf("%d connections are being refused at once", n)
+	}
+	s.conns.mu.Unlock()
 	if a := s.refused(t); a != nil && a.code() != "connection_limit" {
 		t.Errorf("got %v", a)
 	}
-	eventually(t, "all are counted", func() bool {
-		return s.metric(t, "penstock_http_connections_refused_total") >= maxRefusals+20
-	})
 	for _, c := range held {
 		c.Close()
 	}
@@ -234,6 +241,24 @@ func TestShutdownWaitsForRequests(t *testing.T) {
 	}
 	if err := s.Shutdown(context.Background()); err != nil {
 		t.Errorf("second Shutdown: %v", err)
+	}
+}
+
+// TestIdleAfterShutdownBegan is about a connection whose answer was out
+// before the shutdown began, but which fasthttp had not declared idle then.
+func TestIdleAfterShutdownBegan(t *testing.T) {
+	t.Parallel()
+	var cs connections
+	cs.init(testConfig())
+	client, server := net.Pipe()
+	c := &conn{Conn: server}
+	cs.add(c)
+	c.state.Store(active)
+	cs.close()
+	cs.transition(c, fasthttp.StateIdle)
+	_ = client.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection is still open: %v", err)
 	}
 }
 

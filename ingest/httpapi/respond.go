@@ -147,8 +147,6 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, no *refusal) {
 		h.Set(fasthttp.HeaderAcceptEncoding, "gzip, zstd, deflate, snappy, identity") // RFC 9110, 15.5.16
 	case unsupportedMediaType:
 		h.Set(fasthttp.HeaderAccept, "application/json, application/x-ndjson")
-	case draining:
-		ctx.SetConnectionClose()
 	}
 	s.setRetryAfter(ctx, p.Status, 0)
 	detail := no.detail

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"unicode/utf8"
 )
 
 func TestAppendString(t *testing.T) {
@@ -13,7 +14,7 @@ func TestAppendString(t *testing.T) {
 		t.Helper()
 		var got string
 		quoted := appendString(nil, s)
-		if err := json.Unmarshal(quoted, &got); err != nil {
+		if err := json.Unmarshal(quoted, &got); err != nil || !utf8.Valid(quoted) {
 			t.Errorf("%q became %s: %v", s, quoted, err)
 			return
 		}
