@@ -112,7 +112,7 @@ func (c *client) drain(r *Reader) Position {
 		b := new(event.Pool).Get(0)
 		ok, err := r.Next(b)
 		if !ok || err != nil {
-			return r.pos
+			return r.Pos()
 		}
 		n := numberOf(c.t, b)
 		c.mu.Lock()

@@ -48,6 +48,11 @@ func (r *Reader) Seek(pos Position) {
 	r.pos, r.skip, r.walked = pos, pos, false
 }
 
+// Pos returns where the reader stands: behind the last record, or further on
+// if there was a hole. It is the position for Journal.Wait after Next has
+// returned false.
+func (r *Reader) Pos() Position { return r.pos }
+
 // Next decodes the next record into b, which must be empty, and sets its
 // Position and Next. The strings of b alias its Body, as after decoding. It
 // returns false when there is no further record for now; Journal.Wait tells
@@ -135,6 +140,8 @@ func (r *Reader) settle() (bool, error) {
 		if r.seg == nil || r.pos < r.seg.base || r.pos >= r.seg.end.Load() {
 			s := r.j.find(r.pos)
 			if s == nil || s.base >= limit {
+				// A hole up to the limit.
+				r.pos, r.walked = limit, true
 				return false, nil
 			}
 			if s != r.seg {
