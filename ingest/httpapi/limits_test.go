@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttputil"
 
 	"github.com/penstock-io/penstock/ingest/event"
 )
@@ -174,6 +176,45 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+// TestInflightCountsWhatDecodingTakes looks at the budget while a request is
+// being accepted.
+func TestInflightCountsWhatDecodingTakes(t *testing.T) {
+	t.Parallel()
+	in := &stub{most: event.Durable}
+	s := serve(t, testConfig(), in)
+	in.accept = func(b *event.Batch) {
+		if held := s.InflightBytes(); held < int64(b.Size())*9/10 || held < int64(cap(b.Body))+5000*48 {
+			t.Errorf("%d bytes are counted for a batch of %d", held, b.Size())
+		}
+	}
+	if a := s.post(t, path, reference(5000)); a.StatusCode != 204 {
+		t.Errorf("got %v", a)
+	}
+}
+
+// TestClientThatDoesNotRead sends requests and never takes an answer.
+func TestClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig()
+	cfg.WriteTimeout = 100 * time.Millisecond
+	s := serve(t, cfg, nil)
+	c := s.dial(t)
+	defer c.Close()
+	eventually(t, "the connection is served", func() bool { return s.conns.count() == 1 })
+	requests := strings.Repeat("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", 1000)
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := io.WriteString(c, requests); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	eventually(t, "the connection is closed", func() bool { return s.conns.count() == 0 })
+	<-ended
+}
+
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(), nil)
@@ -310,10 +351,13 @@ func (l *fakeListener) Close() error   { close(l.closed); return nil }
 func (l *fakeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // panicConn stands for a fault in fasthttp.
-type panicConn struct{ net.Conn }
+type panicConn struct {
+	net.Conn
+	closed chan struct{}
+}
 
 func (panicConn) Read([]byte) (int, error)        { panic("on purpose") }
-func (panicConn) Close() error                    { return nil }
+func (c panicConn) Close() error                  { close(c.closed); return nil }
 func (panicConn) SetReadDeadline(time.Time) error { return nil }
 func (panicConn) RemoteAddr() net.Addr            { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1)} }
 func (panicConn) LocalAddr() net.Addr             { return &net.TCPAddr{} }
@@ -330,7 +374,8 @@ func TestServeOutlivesAcceptErrorsAndPanics(t *testing.T) {
 	} {
 		ln.results <- e
 	}
-	ln.results <- panicConn{}
+	broken := panicConn{closed: make(chan struct{})}
+	ln.results <- broken
 	client, server := net.Pipe()
 	ln.results <- server
 	go io.WriteString(client, postRequest(path, good))
@@ -338,6 +383,7 @@ func TestServeOutlivesAcceptErrorsAndPanics(t *testing.T) {
 		t.Errorf("got %v", a)
 	}
 	client.Close()
+	<-broken.closed
 	if n := s.metric(t, "penstock_http_accept_errors_total"); n != 3 {
 		t.Errorf("%v errors of Accept were counted", n)
 	}
@@ -352,6 +398,33 @@ func TestServeEndsOnAPermanentError(t *testing.T) {
 	ln.results <- syscall.EINVAL
 	if err := s.Serve(ln); !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("Serve: %v", err)
+	}
+}
+
+// TestInMemory has net/http's client talk to the server.
+func TestInMemory(t *testing.T) {
+	t.Parallel()
+	s := newTestServer(t, testConfig(), nil)
+	ln := fasthttputil.NewInmemoryListener()
+	s.serveOn(t, ln)
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return ln.Dial() },
+	}}
+	defer client.CloseIdleConnections()
+	for range 3 {
+		for _, body := range []io.Reader{
+			strings.NewReader(reference(100)),
+			io.MultiReader(strings.NewReader(reference(100))), // chunked
+		} {
+			resp, err := client.Post("http://penstock"+path, "application/json", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if got := resp.Header.Get("Penstock-Accepted"); resp.StatusCode != 204 || got != "100" {
+				t.Errorf("got %v", resp)
+			}
+		}
 	}
 }
 
