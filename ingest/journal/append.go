@@ -2,6 +2,7 @@ package journal
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/penstock-io/penstock/ingest/event"
 )
@@ -84,12 +85,10 @@ func (j *Journal) enqueue(h *recordHeader, payload []byte, wait bool) (Record, *
 	p := j.fill
 	h.pos = j.nextPos
 	at := len(p.buf)
-	var head [recordHeaderLen]byte
-	h.put(head[:], j.id)
-	p.buf = append(p.buf, head[:]...)
+	p.buf = slices.Grow(p.buf, size)[:at+recordHeaderLen]
+	h.put(p.buf[at:], j.seed)
 	p.buf = append(p.buf, payload...)
-	var zeros [recordAlign]byte
-	p.buf = append(p.buf, zeros[:at+size-len(p.buf)]...)
+	p.buf = append(p.buf, padding(len(payload))...)
 	if p.records == 0 {
 		j.wakeWriter()
 	}

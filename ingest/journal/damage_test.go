@@ -273,7 +273,7 @@ func TestForgedRecord(t *testing.T) {
 	// The attacker knows the position and the format, but not the id.
 	forged := recordHeader{pos: recordHeaderLen + 16, length: 8, events: 1, typ: typeBatch, crc: payloadCRC(make([]byte, 8))}
 	payload := make([]byte, 16+recordHeaderLen+8)
-	forged.put(payload[16:], j.id^1)
+	forged.put(payload[16:], recordSeed(j.id^1))
 	var log []written
 	for _, p := range [][]byte{payload, []byte("next")} {
 		rec, _, err := j.Append(p, 1, event.Durable)
@@ -290,7 +290,7 @@ func TestForgedRecord(t *testing.T) {
 		t.Errorf("read back: %v, %d in quarantine", alive, quarantined)
 	}
 	// With the right id it would have been taken, so the id is what counts.
-	forged.put(img[path][segmentHeaderLen+recordHeaderLen+16:], j.id)
+	forged.put(img[path][segmentHeaderLen+recordHeaderLen+16:], j.seed)
 	sc := newScanner(bytes.NewReader(img[path]), j.id, 0, log[1].Next)
 	if it, err := sc.next(); err != nil || it.kind != itemDamage || sc.pos(it.to) != forged.pos {
 		t.Errorf("the scanner finds %+v, %v", it, err)

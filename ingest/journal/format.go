@@ -98,13 +98,14 @@ func recordLen(payload int) int {
 
 // payloadCRC returns the checksum of the payload and the zeros behind it.
 func payloadCRC(payload []byte) uint32 {
-	var zeros [recordAlign]byte
 	crc := crc32.Update(0, castagnoli, payload)
-	if n := len(payload) % recordAlign; n > 0 {
-		crc = crc32.Update(crc, castagnoli, zeros[n:])
-	}
-	return crc
+	return crc32.Update(crc, castagnoli, padding(len(payload)))
 }
+
+// padding returns the zeros that follow a payload of n bytes.
+func padding(n int) []byte { return zeros[:-n&(recordAlign-1)] }
+
+var zeros = make([]byte, recordAlign)
 
 // recordHeader is what stands before a payload.
 type recordHeader struct {
@@ -119,15 +120,14 @@ type recordHeader struct {
 // len returns the bytes that the record takes in its segment.
 func (h *recordHeader) len() int64 { return int64(recordLen(int(h.length))) }
 
-// headerCRC seals the first 36 bytes of a record under the journal's id.
-func headerCRC(b []byte, id uint64) uint32 {
-	var seed [8]byte
-	binary.LittleEndian.PutUint64(seed[:], id)
-	return crc32.Update(crc32.Update(0, castagnoli, seed[:]), castagnoli, b[:36])
+// recordSeed is what the CRC of each record's header begins with: the CRC of
+// the journal's id.
+func recordSeed(id uint64) uint32 {
+	return crc32.Checksum(binary.LittleEndian.AppendUint64(nil, id), castagnoli)
 }
 
 // put writes the header into the first recordHeaderLen bytes of b.
-func (h *recordHeader) put(b []byte, id uint64) {
+func (h *recordHeader) put(b []byte, seed uint32) {
 	le := binary.LittleEndian
 	le.PutUint32(b[0:], recordMagic)
 	le.PutUint32(b[4:], h.length)
@@ -136,14 +136,14 @@ func (h *recordHeader) put(b []byte, id uint64) {
 	le.PutUint32(b[24:], h.events)
 	le.PutUint32(b[28:], uint32(h.typ))
 	le.PutUint32(b[32:], h.crc)
-	le.PutUint32(b[36:], headerCRC(b, id))
+	le.PutUint32(b[36:], crc32.Update(seed, castagnoli, b[:36]))
 }
 
 // parse reads the header of a record that stands at pos. It returns false for
 // anything else.
-func (h *recordHeader) parse(b []byte, id uint64, pos Position) bool {
+func (h *recordHeader) parse(b []byte, seed uint32, pos Position) bool {
 	le := binary.LittleEndian
-	if le.Uint32(b) != recordMagic || le.Uint64(b[8:]) != pos || headerCRC(b, id) != le.Uint32(b[36:]) {
+	if le.Uint32(b) != recordMagic || le.Uint64(b[8:]) != pos || crc32.Update(seed, castagnoli, b[:36]) != le.Uint32(b[36:]) {
 		return false
 	}
 	h.length = le.Uint32(b[4:])

@@ -47,6 +47,7 @@ type Journal struct {
 	m    *journalMetrics
 	lock io.Closer
 	id   uint64
+	seed uint32 // of the records' headers
 
 	// maxAck is the safest acknowledgement, pendingLimit the bytes that the
 	// pending buffer takes before Append has to wait.

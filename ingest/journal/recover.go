@@ -29,7 +29,7 @@ func (j *Journal) recover() error {
 			j.log.Warn("header of a segment is damaged", "segment", segmentName(sv.segments[i].base), "whole_copies", headerCopies-st.damaged)
 		}
 	}
-	j.segments, j.id = sv.segments, sv.id
+	j.segments, j.id, j.seed = sv.segments, sv.id, recordSeed(sv.id)
 	if err := j.recoverTail(); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 // covers.
 type scanner struct {
 	w    window
-	id   uint64
+	seed uint32 // of the records' headers
 	base Position
 	off  int64 // where the next item begins
 	end  int64 // where the records end, if they are whole
@@ -46,7 +46,7 @@ type item struct {
 
 // newScanner scans the records of the segment in f up to the position end.
 func newScanner(f io.ReaderAt, id uint64, base, end Position) *scanner {
-	s := &scanner{w: window{f: f}, id: id, base: base, off: segmentHeaderLen}
+	s := &scanner{w: window{f: f}, seed: recordSeed(id), base: base, off: segmentHeaderLen}
 	s.setEnd(end)
 	return s
 }
@@ -101,7 +101,7 @@ func (s *scanner) headerAt(off int64, h *recordHeader) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return h.parse(b, s.id, s.pos(off)) && h.len() <= s.end-off, nil
+	return h.parse(b, s.seed, s.pos(off)) && h.len() <= s.end-off, nil
 }
 
 // resync looks for the next valid header behind a place that has none.

@@ -1,0 +1,63 @@
+//go:build !race
+
+package journal
+
+import (
+	"testing"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+func TestAllocations(t *testing.T) {
+	b := reference(100)
+	e := newEncoder()
+	payload := e.encode(b)
+	if n := testing.AllocsPerRun(100, func() { payload = e.encode(b) }); n != 0 {
+		t.Errorf("encoding allocates %v times", n)
+	}
+
+	var pool event.Pool
+	var d decoder
+	decode := func() {
+		b := pool.Get(len(payload))
+		b.Body = append(b.Body, payload...)
+		if err := d.decode(b, b.Body); err != nil {
+			t.Fatal(err)
+		}
+		b.Release()
+	}
+	decode()
+	if n := testing.AllocsPerRun(100, decode); n != 0 {
+		t.Errorf("decoding allocates %v times", n)
+	}
+
+	cfg := DefaultConfig()
+	cfg.MinFreeBytes = 0
+	j := open(t, t.TempDir(), cfg, OSEnv())
+	one := reference(1)
+	add := func() {
+		if _, err := j.AppendBatch(one, event.Durable); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		add()
+	}
+	if n := testing.AllocsPerRun(200, add); n != 0 {
+		t.Errorf("an append allocates %v times", n)
+	}
+
+	r := j.NewReader(0)
+	defer r.Close()
+	next := func() {
+		b := pool.Get(1000)
+		if ok, err := r.Next(b); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		b.Release()
+	}
+	next()
+	if n := testing.AllocsPerRun(100, next); n != 0 {
+		t.Errorf("reading a record allocates %v times", n)
+	}
+}
