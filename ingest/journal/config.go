@@ -31,8 +31,8 @@ type Config struct {
 	SegmentBytes int64 `yaml:"segment_bytes" unit:"bytes" default:"64MiB" help:"Size of one file of the journal. It is allocated ahead; space is given back in this unit."`
 
 	// MaxBytes bounds the files of the journal, what is allocated ahead
-	// included, and is at least four segments. Default 8 GiB. Beyond it
-	// Append refuses with ErrFull.
+	// included, and is at least four segments and the largest record.
+	// Default 8 GiB. Beyond it Append refuses with ErrFull.
 	MaxBytes int64 `yaml:"max_bytes" unit:"bytes" default:"8GiB" help:"Bound of the journal on disk. When it is reached, requests are answered 503 until a sink has caught up."`
 
 	// MinFreeBytes is the space of the file system that the journal leaves
@@ -72,8 +72,8 @@ func (c Config) Validate() error {
 	if c.SegmentBytes < 64<<10 || c.SegmentBytes > 4<<30 {
 		fault("segment_bytes: must be between 64KiB and 4GiB, got %d", c.SegmentBytes)
 	}
-	if c.MaxBytes < 4*c.SegmentBytes {
-		fault("max_bytes: must be at least four times segment_bytes (%d), got %d", 4*c.SegmentBytes, c.MaxBytes)
+	if least := 4*c.SegmentBytes + c.MaxRecordBytes; c.MaxBytes < least {
+		fault("max_bytes: must be at least four times segment_bytes plus max_record_bytes (%d), got %d", least, c.MaxBytes)
 	}
 	if c.MinFreeBytes < 0 {
 		fault("min_free_bytes: must not be negative, got %d", c.MinFreeBytes)

@@ -133,10 +133,7 @@ func (j *Journal) openFirst() error {
 	if noSpace(err) {
 		j.mu.Lock()
 		j.headless = true
-		if !errors.Is(err, ErrFull) {
-			err = fmt.Errorf("%w: %w", ErrFull, err)
-		}
-		j.refuse(err)
+		j.refuse(asFull(err))
 		j.mu.Unlock()
 		return nil
 	}

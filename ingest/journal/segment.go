@@ -148,3 +148,12 @@ func (j *Journal) find(p Position) *segment {
 func noSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, ErrFull)
 }
+
+// asFull makes an error of a full disk, before anything was written, an
+// ErrFull.
+func asFull(err error) error {
+	if noSpace(err) && !errors.Is(err, ErrFull) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}

@@ -204,7 +204,7 @@ func (j *Journal) rotate(base Position) error {
 	j.keeper.seal(sealed{old, f, off})
 	j.wakeKeeper()
 	if err != nil {
-		return j.lose(err)
+		return j.lose(asFull(err))
 	}
 	return nil
 }
@@ -248,8 +248,8 @@ func (j *Journal) lose(err error) error {
 	}
 	if again || !j.tryReopen() {
 		shown := failure
-		if noSpace(err) && !errors.Is(err, ErrFull) {
-			shown = fmt.Errorf("%w: %w", ErrFull, err)
+		if noSpace(err) {
+			shown = asFull(err)
 		}
 		j.mu.Lock()
 		j.refuse(shown)
