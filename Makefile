@@ -41,8 +41,9 @@ fuzz: ## Fuzz the decoder against encoding/json for FUZZTIME (60s)
 bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-docs: ## Write docs/configuration.md from the Config structs
+docs: ## Write docs/configuration.md and docs/errors.md from the code
 	$(GO) test -count=1 -run '^TestReferencePage$$' ./cmd/penstock/config -update
+	$(GO) test -count=1 -run '^TestErrorsPage$$' ./cmd/penstock -update
 
 clean: ## Remove what was built and the demo's data; that of make run stays
 	rm -rf bin build

@@ -13,36 +13,37 @@ import (
 type Config struct {
 	// MaxEvents is how many events one request may hold, the invalid ones
 	// included. Default 10000; 0 means the default.
-	MaxEvents int `yaml:"max_events" help:"events per request" default:"10000"`
+	MaxEvents int `yaml:"max_events" help:"Events per request." default:"10000"`
 
 	// MaxFields is how many values one event may hold. Default 64; 0 means
 	// the default.
-	MaxFields int `yaml:"max_fields" help:"values per event" default:"64"`
+	MaxFields int `yaml:"max_fields" help:"Values per event." default:"64"`
 
 	// MaxTags is how many tags one event may have, those of its envelope
 	// included. Default 16; 0 means the default.
-	MaxTags int `yaml:"max_tags" help:"tags per event, with those of its envelope" default:"16"`
+	MaxTags int `yaml:"max_tags" help:"Tags per event, with those of its envelope." default:"16"`
 
 	// MaxTagBytes is how long a tag's value may be, in bytes of UTF-8.
 	// Default 256; 0 means the default.
-	MaxTagBytes int64 `yaml:"max_tag_bytes" help:"length of a tag's value in bytes" default:"256" unit:"bytes"`
+	MaxTagBytes int64 `yaml:"max_tag_bytes" help:"Length of a tag's value, in bytes." default:"256" unit:"bytes"`
 
 	// MaxDeviceBytes is how long a device's name may be, in bytes of UTF-8.
 	// Default 128; 0 means the default.
-	MaxDeviceBytes int64 `yaml:"max_device_bytes" help:"length of a device's name in bytes" default:"128" unit:"bytes"`
+	MaxDeviceBytes int64 `yaml:"max_device_bytes" help:"Length of a device's name, in bytes." default:"128" unit:"bytes"`
 
 	// MaxNameBytes is how long the name of a value or a tag may be, in bytes.
 	// Default 128; 0 means the default.
-	MaxNameBytes int64 `yaml:"max_name_bytes" help:"length of a value's or tag's name in bytes" default:"128" unit:"bytes"`
+	MaxNameBytes int64 `yaml:"max_name_bytes" help:"Length of a value's or tag's name, in bytes." default:"128" unit:"bytes"`
 
 	// MaxPast is how far a timestamp may lie behind the time of receipt. It
 	// should not exceed the retention of the store, which drops older samples
-	// without a word. Default 8760h (365 days); 0 means the default.
-	MaxPast time.Duration `yaml:"max_past" help:"how far a timestamp may lie behind the time of receipt" default:"8760h"`
+	// without a word. Default 0: no limit of its own; the program puts the
+	// store's retention here.
+	MaxPast time.Duration `yaml:"max_past" help:"How far a timestamp may lie behind the time of receipt; 0, and anything longer, is as far as store.retention reaches." default:"0s"`
 
 	// MaxFuture is how far a timestamp may lie ahead of the time of receipt.
 	// Default 10m; 0 means the default.
-	MaxFuture time.Duration `yaml:"max_future" help:"how far a timestamp may lie ahead of the time of receipt" default:"10m"`
+	MaxFuture time.Duration `yaml:"max_future" help:"How far a timestamp may lie ahead of the time of receipt; at most 48h." default:"10m"`
 }
 
 // What a Batch can count, and what keeps the search for duplicate names, which
@@ -54,6 +55,9 @@ const (
 	maxMaxBytes  = math.MaxUint16
 )
 
+// noLimit is longer ago than any timestamp that a store keeps.
+const noLimit = math.MaxInt64 * time.Nanosecond
+
 // DefaultConfig returns the limits of the wire contract.
 func DefaultConfig() Config {
 	return Config{
@@ -63,7 +67,6 @@ func DefaultConfig() Config {
 		MaxTagBytes:    256,
 		MaxDeviceBytes: 128,
 		MaxNameBytes:   128,
-		MaxPast:        365 * 24 * time.Hour,
 		MaxFuture:      10 * time.Minute,
 	}
 }
@@ -77,7 +80,7 @@ func (c Config) withDefaults() Config {
 		MaxTagBytes:    cmp.Or(c.MaxTagBytes, d.MaxTagBytes),
 		MaxDeviceBytes: cmp.Or(c.MaxDeviceBytes, d.MaxDeviceBytes),
 		MaxNameBytes:   cmp.Or(c.MaxNameBytes, d.MaxNameBytes),
-		MaxPast:        cmp.Or(c.MaxPast, d.MaxPast),
+		MaxPast:        cmp.Or(c.MaxPast, noLimit),
 		MaxFuture:      cmp.Or(c.MaxFuture, d.MaxFuture),
 	}
 }

@@ -1,10 +1,12 @@
 package decode
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
@@ -14,7 +16,14 @@ import (
 // now is the time of receipt in tests: 2026-11-21T09:24:52.500Z.
 const now = 1795253092500
 
-func newDecoder(cfg Config) *Decoder { return New(cfg, metrics.NewSet()) }
+// newDecoder returns a decoder that takes a year of the past unless cfg says
+// otherwise.
+func newDecoder(cfg Config) *Decoder { return New(withYear(cfg), metrics.NewSet()) }
+
+func withYear(cfg Config) Config {
+	cfg.MaxPast = cmp.Or(cfg.MaxPast, 365*24*time.Hour)
+	return cfg
+}
 
 func newBatch(body string) *event.Batch {
 	return &event.Batch{Body: []byte(body), ReceivedAt: now}

@@ -37,7 +37,7 @@ func compare(t *testing.T, body []byte, options uint8) {
 	if options&0b10_0000 != 0 {
 		cfg = tight
 	}
-	want := refer(cfg, body, format, precision)
+	want := refer(withYear(cfg), body, format, precision)
 
 	d := newDecoder(cfg)
 	b := newBatch(string(body))

@@ -73,6 +73,8 @@ func TestProblems(t *testing.T) {
 		"too_many_connections": second(crowded),
 		"connection_limit":     second(full),
 		"over_quota":           refusing(quota{}),
+		"journal_full":         refusing(noJournal("journal_full")),
+		"journal_failed":       refusing(noJournal("journal_failed")),
 		"unavailable":          refusing(errors.New("disk on fire")),
 		"memory_limit": func(t *testing.T) answer {
 			s := serve(t, testConfig(), nil)
@@ -121,6 +123,14 @@ func (quota) Error() string             { return "tenant a: 1000 events per seco
 func (quota) Status() int               { return 429 }
 func (quota) Code() string              { return "over_quota" }
 func (quota) RetryAfter() time.Duration { return 1500 * time.Millisecond }
+
+// noJournal is a refusal by the journal with this code.
+type noJournal string
+
+func (noJournal) Error() string             { return "nothing was accepted" }
+func (noJournal) Status() int               { return 503 }
+func (n noJournal) Code() string            { return string(n) }
+func (noJournal) RetryAfter() time.Duration { return 0 }
 
 // incomplete closes the sending side in the middle of a body.
 func incomplete(s *testServer) func(t *testing.T) answer {

@@ -251,14 +251,8 @@ func (s *Server) refuseBody(ctx *fasthttp.RequestCtx, err error) {
 		s.refuse(ctx, refuse(malformedJSON, "the body cannot be decoded"))
 		return
 	}
-	id := malformedJSON
-	for i := range problems {
-		if problems[i].Code == fault.Code {
-			id = problemID(i)
-			break
-		}
-	}
-	s.answerProblem(ctx, &problems[id], fault.Detail, offsetMember(fault.Offset))
+	p := &problems[problemOf(fault.Code, malformedJSON)]
+	s.answerProblem(ctx, p, fault.Detail, offsetMember(fault.Offset))
 }
 
 // refuseAccept answers an error of Accept.
@@ -269,12 +263,14 @@ func (s *Server) refuseAccept(ctx *fasthttp.RequestCtx, err error) {
 		s.refuse(ctx, &refusal{problem: unavailable})
 		return
 	}
-	p := problems[unavailable]
-	switch status := known.Status(); status {
+	var p Problem
+	switch known.Status() {
 	case fasthttp.StatusTooManyRequests:
 		p = problems[overQuota]
 	case fasthttp.StatusRequestEntityTooLarge:
 		p = problems[bodyTooLarge]
+	default:
+		p = problems[problemOf(known.Code(), unavailable)]
 	}
 	p.Code = known.Code()
 	s.setRetryAfter(ctx, p.Status, known.RetryAfter())

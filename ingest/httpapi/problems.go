@@ -45,6 +45,8 @@ const (
 	connectionLimit
 	memoryLimit
 	draining
+	journalFull
+	journalFailed
 	unavailable
 
 	problemCount
@@ -104,8 +106,22 @@ var problems = [problemCount]Problem{
 		"The requests in flight hold http.max_inflight_bytes. Nothing was accepted; send the request again after Retry-After."},
 	draining: {"draining", 503, "Shutting down",
 		"This process takes no new requests. Send them again after Retry-After, to another one if there is one."},
+	journalFull: {"journal_full", 503, "No room in the journal",
+		"The journal has reached journal.max_bytes, or the disk journal.min_free_bytes. Nothing was accepted; send the request again after Retry-After. It is taken again once there is room."},
+	journalFailed: {"journal_failed", 503, "Journal not writable",
+		"The journal could not be written or synced. Nothing was acknowledged; send the request again after Retry-After."},
 	unavailable: {"unavailable", 503, "Temporarily unavailable",
 		"The events cannot be made safe at the moment. Nothing was accepted; send the request again after Retry-After."},
+}
+
+// problemOf returns the problem with that code, or otherwise if there is none.
+func problemOf(code string, otherwise problemID) problemID {
+	for id := range problems {
+		if problems[id].Code == code {
+			return problemID(id)
+		}
+	}
+	return otherwise
 }
 
 // Problems returns every problem that the listener answers with of its own.

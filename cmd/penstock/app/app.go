@@ -75,7 +75,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
 	limits := cfg.Limits
-	limits.MaxPast = min(limits.MaxPast, cfg.Store.Retention)
+	if limits.MaxPast == 0 || limits.MaxPast > cfg.Store.Retention {
+		limits.MaxPast = cfg.Store.Retention
+	}
 	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, pool, log, a.set)
 	a.ops = a.newOpsServer()
 	a.registerLedger()

@@ -42,7 +42,7 @@ type bound struct {
 // own memory, but for what the Go runtime adds.
 func (a *App) memoryBounds() []bound {
 	return []bound{
-		{"requests", a.cfg.HTTP.MaxInflightBytes},
+		{"requests", a.devices.MemoryBound()},
 		{"pool", a.cfg.Pool.QueueBytes},
 		{"delivery", a.sink.MemoryLimit()},
 		{"journal", a.journal.MemoryLimit()},

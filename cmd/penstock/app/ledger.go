@@ -18,10 +18,8 @@ func (a *App) registerLedger() {
 	})
 	a.set.NewGauge(`penstock_events_total{outcome="dead_lettered"}`, func() float64 { return 0 })
 	a.set.NewGauge(`penstock_events_in_flight`, func() float64 {
-		// stored first: an event that moves on while this is read is then
-		// counted as in flight, and the result is never negative.
-		stored := a.sink.Stored()
-		recovered := a.sink.Recovered()
-		return float64(accepted.Get() + recovered - stored)
+		// An event may be stored before its request has been answered, and so
+		// counted as accepted.
+		return max(0, float64(accepted.Get()+a.sink.Recovered())-float64(a.sink.Stored()))
 	})
 }

@@ -86,6 +86,10 @@ func Default() Config {
 	}
 }
 
+// maxFuture is how far ahead of the clock VictoriaMetrics' engine takes
+// samples (its -futureRetention); what is beyond it drops without a word.
+const maxFuture = 48 * time.Hour
+
 // Validate reports all faults of all sections, joined. Each names its key by
 // the full path.
 func (c Config) Validate() error {
@@ -102,6 +106,9 @@ func (c Config) Validate() error {
 	}
 	if c.ShutdownTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("shutdown_timeout: must be more than 0, got %s", c.ShutdownTimeout))
+	}
+	if c.Limits.MaxFuture > maxFuture {
+		errs = append(errs, fmt.Errorf("limits.max_future: must be at most %s, because the store takes nothing further ahead, got %s", maxFuture, c.Limits.MaxFuture))
 	}
 	for _, s := range sections(c) {
 		for _, err := range flatten(s.Validate()) {

@@ -63,7 +63,7 @@ func TestRealReadingsComeBack(t *testing.T) {
 	if err != nil || len(files) != 9 {
 		t.Fatalf("%d files, want 9; error %v", len(files), err)
 	}
-	s := start(t, t.TempDir(), "--set", "store.retention=20y", "--set", "limits.max_past=20y")
+	s := start(t, t.TempDir(), "--set", "store.retention=20y")
 
 	want := map[string]map[int64]float64{}
 	sent, twice := 0, 0
