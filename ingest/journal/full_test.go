@@ -68,6 +68,9 @@ func TestFullAndFreed(t *testing.T) {
 					if n < 50 {
 						t.Fatalf("round %d: full after %d records", round, n)
 					}
+					// An ended segment that is cut late gives back a little.
+					time.Sleep(time.Second)
+					fillUp(t, c, j)
 					if st := j.Stats(); st.DiskBytes > cfg.MaxBytes {
 						t.Fatalf("round %d: %d bytes on disk, the limit is %d", round, st.DiskBytes, cfg.MaxBytes)
 					}
@@ -128,6 +131,42 @@ func TestFullByOthers(t *testing.T) {
 		if _, err := c.send(j); err != nil {
 			t.Errorf("append after the journal has given back space: %v", err)
 		}
+	})
+}
+
+// TestFloorByOthers has somebody else take the disk below the floor, and give
+// it back.
+func TestFloorByOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemFS(t)
+		m.capacity = 1 << 20
+		cfg := testConfig()
+		cfg.MinFreeBytes = 100 << 10
+		j := open(t, "j", cfg, m.env())
+		appendN(t, j, 0)
+		setCapacity := func(n int64) {
+			m.mu.Lock()
+			m.capacity = n
+			m.mu.Unlock()
+			time.Sleep(2 * keepEvery)
+		}
+		setCapacity(m.size() + cfg.MinFreeBytes - 1)
+		if err := j.Ready(); !errors.Is(err, ErrFull) {
+			t.Errorf("ready is %v below the floor", err)
+		}
+		if _, err := j.AppendBatch(makeBatch(1), event.Durable); !errors.Is(err, ErrFull) {
+			t.Errorf("append below the floor: %v", err)
+		}
+		setCapacity(m.size() + cfg.MinFreeBytes + 1)
+		if err := j.Ready(); !errors.Is(err, ErrFull) {
+			t.Errorf("ready is %v when a sliver is free", err)
+		}
+		setCapacity(1 << 20)
+		if err := j.Ready(); err != nil {
+			t.Errorf("ready is %v when there is room again", err)
+		}
+		appendN(t, j, 2)
 	})
 }
 

@@ -199,6 +199,13 @@ func (m *memFS) used() int64 {
 	return n
 }
 
+// size is used for those who do not hold mu.
+func (m *memFS) size() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.used()
+}
+
 func (m *memFS) MkdirAll(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
