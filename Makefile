@@ -10,7 +10,7 @@ FUZZTIME ?= 60s
 DATA_DIR ?= ./penstock-data
 TOOLS    := build/tools
 
-.PHONY: help build run demo test lint fuzz bench docs clean
+.PHONY: help build run demo test test-faults lint fuzz bench docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ demo: build ## make run, with a simulated fleet that posts to it
 test: ## Run all tests with the race detector
 	.ci/install
 	$(GO) test -race ./...
+
+test-faults: ## The long forms of the fault tests (kill -9, power cuts, full disks, torn logs); takes root and half an hour
+	.ci/install
+	PENSTOCK_FAULTS=1 $(GO) test -count=1 -v -timeout 60m -run 'TornTail|GarbageSectors|BitFlips|Crashes|EveryCallFails|KillNine|PowerCut|StoreAway|JournalDiskFull|SyncError' ./ingest/journal ./cmd/penstock/e2e
 
 lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
