@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,6 +71,7 @@ func start(t *testing.T, dir string, args ...string) *server {
 		"serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--data-dir", dir,
 		"--set", "journal.min_free_bytes=1MiB", "--set", "store.min_free_disk=1MiB",
 	}, args...)...)
+	s.cmd.Env = cleanEnv()
 	stdout, err := s.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +124,11 @@ func start(t *testing.T, dir string, args ...string) *server {
 		return nil
 	})
 	return s
+}
+
+// cleanEnv is the environment without settings for penstock.
+func cleanEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PENSTOCK_") })
 }
 
 // Write collects the log.
