@@ -77,7 +77,7 @@ func crashRun(t *testing.T, c *client, m *memFS, k, clients int) {
 	}
 	var sinks sync.WaitGroup
 	sinks.Go(func() {
-		for j.Wait(ctx, low) == nil && ctx.Err() == nil {
+		for j.Wait(ctx, low) == nil {
 			low = c.drain(r)
 			c.move(sink, low)
 		}

@@ -297,6 +297,39 @@ func TestForgedRecord(t *testing.T) {
 	}
 }
 
+// TestMisplacedWrite has the disk write a record, whole and valid, over the
+// place of another one.
+func TestMisplacedWrite(t *testing.T) {
+	t.Parallel()
+	m := newMemFS(t)
+	j := open(t, "j", testConfig(), m.env())
+	var log []written
+	for i := range 20 {
+		p := bytes.Repeat([]byte{byte(i)}, 100)
+		rec, _, err := j.Append(p, 1, event.Durable)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log = append(log, written{rec, p})
+	}
+	img := m.image()
+	path, base := img.lastSegment()
+	from, to := log[3].inFile(base)
+	over, _ := log[12].inFile(base)
+	copy(img[path][over:], img[path][from:to])
+	if !detected(t, img) {
+		t.Error("verify finds nothing")
+	}
+	alive, quarantined := survivors(t, img, log)
+	if alive[12] || quarantined != 1 {
+		t.Errorf("the record that was overwritten is read back: %t; %d in quarantine", alive[12], quarantined)
+	}
+	alive[12] = true
+	if slices.Contains(alive, false) {
+		t.Error("another record is lost")
+	}
+}
+
 // TestQuarantine looks at what is kept of a damaged record, and that it is
 // counted once.
 func TestQuarantine(t *testing.T) {

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -231,10 +232,10 @@ func TestIntervalSync(t *testing.T) {
 		cfg.Sync = SyncInterval
 		cfg.SyncInterval = 50 * time.Millisecond
 		j := open(t, "j", cfg, m.env())
-		syncs := 0
+		var syncs atomic.Int64
 		m.setFault(func(_ int, op, path string) error {
 			if op == "sync" && strings.HasSuffix(path, segmentSuffix) {
-				syncs++
+				syncs.Add(1)
 			}
 			return nil
 		})
@@ -242,16 +243,16 @@ func TestIntervalSync(t *testing.T) {
 			appendN(t, j, i)
 		}
 		tail := j.Tail()
-		if j.Synced() >= tail || j.Committed() != tail || syncs != 0 {
-			t.Errorf("right after the appends: synced %d, committed %d of %d, %d syncs", j.Synced(), j.Committed(), tail, syncs)
+		if j.Synced() >= tail || j.Committed() != tail || syncs.Load() != 0 {
+			t.Errorf("right after the appends: synced %d, committed %d of %d, %d syncs", j.Synced(), j.Committed(), tail, syncs.Load())
 		}
 		time.Sleep(60 * time.Millisecond)
-		if j.Synced() != tail || syncs != 1 {
-			t.Errorf("after the interval: synced %d of %d, %d syncs", j.Synced(), tail, syncs)
+		if j.Synced() != tail || syncs.Load() != 1 {
+			t.Errorf("after the interval: synced %d of %d, %d syncs", j.Synced(), tail, syncs.Load())
 		}
 		time.Sleep(time.Second)
-		if syncs != 1 {
-			t.Errorf("%d syncs while nothing was written", syncs-1)
+		if syncs.Load() != 1 {
+			t.Errorf("%d syncs while nothing was written", syncs.Load()-1)
 		}
 		m.setFault(func(_ int, op, path string) error {
 			if op == "sync" && strings.HasSuffix(path, segmentSuffix) {
@@ -273,7 +274,7 @@ func TestIntervalSync(t *testing.T) {
 // slowDisk makes every sync of a segment take some time.
 type slowDisk struct {
 	*memFS
-	sync func()
+	delay, syncs atomic.Int64
 }
 
 type slowFile struct {
@@ -287,7 +288,8 @@ func (d *slowDisk) Create(path string) (File, error) {
 }
 
 func (f *slowFile) Sync() error {
-	f.d.sync()
+	f.d.syncs.Add(1)
+	time.Sleep(time.Duration(f.d.delay.Load()))
 	return f.File.Sync()
 }
 
@@ -296,12 +298,12 @@ func (f *slowFile) Sync() error {
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		d := &slowDisk{newMemFS(t), func() {}}
+		d := &slowDisk{memFS: newMemFS(t)}
 		cfg := testConfig()
 		cfg.SegmentBytes, cfg.MaxBytes = 4<<20, 64<<20
 		j := open(t, "j", cfg, Env{FS: d, Now: time.Now})
-		syncs := 0
-		d.sync = func() { syncs++; time.Sleep(10 * time.Millisecond) }
+		d.syncs.Store(0)
+		d.delay.Store(int64(10 * time.Millisecond))
 
 		start := time.Now()
 		appendN(t, j, 0)
@@ -321,8 +323,8 @@ func TestGroupCommit(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if syncs > 3 {
-			t.Errorf("%d syncs for 64 appends at once, and one before", syncs)
+		if n := d.syncs.Load(); n > 3 {
+			t.Errorf("%d syncs for 64 appends at once, and one before", n)
 		}
 		if d := time.Since(start); d > 20*time.Millisecond {
 			t.Errorf("64 appends at once take %s", d)
@@ -334,7 +336,7 @@ func TestGroupCommit(t *testing.T) {
 			t.Errorf("queued: %s, %v, after %s", ack, err, time.Since(start))
 		}
 		// A disk that hangs shows.
-		d.sync = func() { time.Sleep(time.Minute) }
+		d.delay.Store(int64(time.Minute))
 		go func() { acks <- nil; appendN(t, j, 9); acks <- nil }()
 		<-acks
 		time.Sleep(30 * time.Second)
@@ -345,6 +347,6 @@ func TestGroupCommit(t *testing.T) {
 		if err := j.Ready(); err != nil {
 			t.Errorf("ready is %v after the sync", err)
 		}
-		d.sync = func() {}
+		d.delay.Store(0)
 	})
 }

@@ -219,9 +219,13 @@ func (j *Journal) Committed() Position { return j.committed.Load() }
 // been refused.
 func (j *Journal) Synced() Position { return j.synced.Load() }
 
-// Wait returns when Committed is past pos, or with ctx's error.
+// Wait returns nil when Committed is past pos, ctx's error when that is done,
+// and ErrClosed when nothing more will come.
 func (j *Journal) Wait(ctx context.Context, pos Position) error {
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		j.growMu.Lock()
 		if j.committed.Load() > pos {
 			j.growMu.Unlock()
@@ -326,7 +330,7 @@ func (j *Journal) Close() error {
 		<-j.writerDone
 		j.cutSealed()
 		j.dropPrepared()
-		for name := range j.consumers {
+		for _, name := range j.Consumers() {
 			j.m.dropConsumer(name)
 		}
 		j.m.forget()
