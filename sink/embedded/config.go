@@ -20,10 +20,9 @@ type Config struct {
 	MetricPrefix string `yaml:"metric_prefix" default:"" help:"Text before each field's name in the metric's name."`
 
 	// MemoryLimit bounds the engine's caches and its largest parts in memory,
-	// in bytes. Caches grow with the number of active series, about 0.4 KiB
-	// each, and are not filled beyond that. 0 means a quarter of the machine's
-	// memory or of the cgroup's limit. It is fixed by the first Open of the
-	// process.
+	// in bytes. It is a limit, not a reservation: 300,000 active series fill
+	// 32 MiB of it. 0 means a quarter of the machine's memory or of the
+	// cgroup's limit. It is fixed by the first Open of the process.
 	MemoryLimit int64 `yaml:"memory_limit" unit:"bytes" default:"0" help:"Bound on the engine's caches; 0 is a quarter of the machine's memory."`
 
 	// MinFreeDisk is the free space of the file system, in bytes, below which

@@ -160,7 +160,7 @@ func TestWindowLimits(t *testing.T) {
 	s := open(t, testConfig())
 	// More events than a window takes, more values, and longer keys.
 	events := 3*maxWindowEvents/2 + 1
-	start := time.Now().UnixMilli() - 3600*1000
+	start := time.Now().UnixMilli() - 24*3600*1000
 	write(t, s, fleet(100, events, 1000, start))
 	wide := make([]reading, 0, maxWindowValues/64+100)
 	for i := range cap(wide) {
@@ -171,7 +171,7 @@ func TestWindowLimits(t *testing.T) {
 		wide = append(wide, r)
 	}
 	write(t, s, batchOf(wide...))
-	long := make([]reading, 0, 1000)
+	long := make([]reading, 0, 1500)
 	text := strings.Repeat("x", 16<<10)
 	for i := range cap(long) {
 		long = append(long, reading{device: fmt.Sprint("long", i), ts: start, labels: labels(t, "text", text), values: value(1)})

@@ -10,12 +10,13 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// Limits of a window. They bound the scratch memory of a Write to about
-// 16 MiB; larger windows did not make longer runs worth having.
+// Limits of a window. They bound its memory to about 40 MiB; it takes what it
+// needs, some 100 bytes per event where each is of another device. How long
+// the runs get is decided by how many events a Write has: see doc.go.
 const (
-	maxWindowEvents = 64 << 10
-	maxWindowValues = 512 << 10
-	maxWindowKeys   = 8 << 20
+	maxWindowEvents = 256 << 10
+	maxWindowValues = 1 << 20
+	maxWindowKeys   = 16 << 20
 )
 
 // maxKey is the longest key that is taken. The engine cannot index a series
@@ -23,8 +24,7 @@ const (
 const maxKey = 32 << 10
 
 // window sorts events by series, because rows of one series side by side cost
-// the engine about two thirds of what they cost in the order of arrival
-// (see BenchmarkWrite).
+// the engine much less than in the order of arrival (see doc.go).
 //
 // Events belong to one group if they have the same labels and the same fields
 // in the same order. A group's key is
