@@ -117,10 +117,27 @@ func (f osFile) Size() (int64, error) {
 	return st.Size(), nil
 }
 
+// fillChunk is how much Allocate writes between two syncs: little enough that
+// a sync of the journal does not wait long behind it.
+const fillChunk = 1 << 20
+
+// Allocate writes the zeros. What fallocate alone reserves is marked as
+// unwritten, and the first sync of each such block has to change the mark:
+// then every group commit is one of the file system's own journal too, and
+// waits for whatever else is in that, the store's files for example.
 func (f osFile) Allocate(size int64) error {
 	err := retry(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
 	if err != nil {
 		return fmt.Errorf("fallocate %s: %w", f.Name(), err)
+	}
+	zeros := make([]byte, min(fillChunk, size))
+	for at := int64(0); at < size; at += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
+			return fmt.Errorf("fill %s: %w", f.Name(), err)
+		}
+		if err := f.Sync(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
