@@ -6,14 +6,16 @@ SHELL := bash
 
 GO       ?= go
 FUZZTIME ?= 60s
+# What `make loadtest` runs.
+SCENARIO ?= steady
 # Where `make run` keeps its data.
 DATA_DIR ?= ./penstock-data
 TOOLS    := build/tools
 
-.PHONY: help build run demo test test-faults lint fuzz bench docs clean
+.PHONY: help build run demo test test-faults lint fuzz bench k6 loadtest docs clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/penstock
 	$(GO) build -trimpath -o bin/penstock ./cmd/penstock
@@ -44,6 +46,16 @@ fuzz: ## Fuzz the decoder against encoding/json for FUZZTIME (60s)
 
 bench: ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+k6: bin/k6 ## Build bin/k6, the load generator of loadtest/k6
+
+# Some minutes on a machine that has not built it before.
+bin/k6: loadtest/k6/go.mod loadtest/k6/go.sum
+	$(GO) build -C loadtest/k6 -trimpath -o $(CURDIR)/bin/k6 go.k6.io/k6/v2
+	@touch $@
+
+loadtest: build k6 ## Run a k6 scenario: SCENARIO=smoke|steady|spike|soak|skew|overload|bad-input|reconnect-storm [URL=... OPS_URL=...]
+	@loadtest/k6/run $(SCENARIO)
 
 docs: ## Write docs/configuration.md and docs/errors.md from the code
 	$(GO) test -count=1 -run '^TestReferencePage$$' ./cmd/penstock/config -update
