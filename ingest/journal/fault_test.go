@@ -269,10 +269,11 @@ func TestFailedSegment(t *testing.T) {
 				m := newMemFS(t)
 				j := open(t, "j", testConfig(), m.env())
 				first := appendN(t, j, 0)
-				failNow := true
+				// The keeper calls the file system at any time.
+				var failNow atomic.Bool
+				failNow.Store(true)
 				m.setFault(func(_ int, o, path string) error {
-					if failNow && o == op && strings.HasSuffix(path, segmentSuffix) {
-						failNow = false
+					if o == op && strings.HasSuffix(path, segmentSuffix) && failNow.CompareAndSwap(true, false) {
 						return syscall.EIO
 					}
 					return nil
@@ -299,7 +300,7 @@ func TestFailedSegment(t *testing.T) {
 					t.Errorf("%d errors counted, want 1", got)
 				}
 				// A second failure within retryAfter refuses for a while.
-				failNow = true
+				failNow.Store(true)
 				if _, err := j.AppendBatch(makeBatch(3), event.Durable); !errors.Is(err, ErrFailed) {
 					t.Fatalf("append: %v", err)
 				}
