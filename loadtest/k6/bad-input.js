@@ -15,12 +15,12 @@ const rate = whole('RATE', 200);
 const duration = seconds('DURATION', '20s');
 const checked = new Counter('errors_checked');
 
-export const options = frame(constant(rate, duration, 50, 200), {
+export const options = frame(constant(rate, duration), {
   ack_time: ['p(95)<100', 'p(99)<250'],
   requests_refused: ['count==0'],
   dropped_iterations: ['count==0'],
   errors_checked: ['count>0'],
-}, { discardResponseBodies: false });
+});
 
 // Each fault spoils an event, and says what the answer must say.
 const values = '"values":{"temperature_c":21.5}';

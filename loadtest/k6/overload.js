@@ -22,15 +22,17 @@ const duration = seconds('DURATION', '20s');
 const refusalTime = new Trend('refusal_time', true);
 
 export const options = probe
-  ? frame({ executor: 'constant-vus', vus: 4, duration: '5s' }, {})
-  : frame(constant(rate, duration, 300, 600), {
+  ? frame({ executor: 'constant-vus', vus: 4, duration: '8s' }, {})
+  : frame(constant(rate, duration, 900), {
     // Some work is done all the time, and in reasonable time.
     requests_acknowledged: [`count>=${Math.floor(rate * duration / 10)}`],
     ack_time: ['p(95)<5000'],
     // That it is an overload at all.
     requests_refused: ['count>0'],
-    refusal_time: ['p(95)<2000'],
-    dropped_iterations: [`count<=${Math.floor(rate * duration / 20)}`],
+    refusal_time: ['p(95)<5000'],
+    // k6 and the service share the cores, and each of k6's connections waits
+    // for its answer. At least twice the capacity has to get out.
+    dropped_iterations: [`count<=${Math.floor(rate * duration / 3)}`],
   });
 
 export default function () {

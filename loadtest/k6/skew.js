@@ -14,7 +14,7 @@ const duration = seconds('DURATION', '30s');
 const hot = Math.max(1, Math.floor(groups / 100));
 const cold = Math.max(1, groups - hot);
 
-export const options = frame(constant(rate, duration, 50, 400), {
+export const options = frame(constant(rate, duration), {
   ack_time: ['p(95)<50', 'p(99)<150'],
   requests_refused: ['count==0'],
   dropped_iterations: ['count==0'],

@@ -12,7 +12,7 @@ import { summary } from './lib/summary.js';
 const rate = whole('RATE', 50);
 const duration = seconds('DURATION', '3s');
 
-export const options = frame(constant(rate, duration, 20, 100), {
+export const options = frame(constant(rate, duration), {
   // Loose, because CI machines are busy: what counts here is the ledger.
   ack_time: ['p(95)<2000'],
   requests_refused: ['count==0'],

@@ -11,7 +11,7 @@ export { setup, teardown } from './lib/scenario.js';
 const rate = whole('RATE', 300);
 const duration = seconds('DURATION', '30m');
 
-export const options = frame(constant(rate, duration, 50, 400), {
+export const options = frame(constant(rate, duration), {
   ack_time: ['p(95)<50', 'p(99)<150'],
   requests_refused: ['count==0'],
   // The machine may pause once in a long run; one in 10,000 is none.

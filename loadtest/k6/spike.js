@@ -18,7 +18,7 @@ export const options = frame({
   executor: 'ramping-arrival-rate',
   startRate: base,
   timeUnit: '1s',
-  preAllocatedVUs: 100,
+  preAllocatedVUs: 500,
   maxVUs: 500,
   stages: [
     { duration: `${third}s`, target: base },

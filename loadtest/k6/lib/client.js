@@ -12,6 +12,12 @@ export const refused = new Counter('requests_refused'); // 429 and 503 that say 
 export const unexpected = new Counter('requests_unexpected'); // any other answer
 export const unanswered = new Counter('requests_unanswered'); // time-outs and broken connections
 
+// Why requests were refused, by the problem's code.
+export const reasons = {};
+for (const code of ['memory_limit', 'journal_full', 'journal_failed', 'connection_limit', 'too_many_connections', 'over_quota', 'draining', 'unavailable', 'other']) {
+  reasons[code] = new Counter(`refused_${code}`);
+}
+
 export const received = new Counter('events_received');
 export const accepted = new Counter('events_accepted');
 export const rejected = new Counter('events_rejected');
@@ -59,6 +65,11 @@ export function settle(total, ok, bad, twice) {
   differences.duplicate.add(twice);
 }
 
+function code(res) {
+  const found = /"code":"([a-z_]+)"/.exec(res.body || '');
+  return found ? found[1] : 'other';
+}
+
 // post sends events, counts, and returns k6's response.
 export function post(data, headers, events) {
   const res = http.post(url, data, { headers });
@@ -84,6 +95,7 @@ export function post(data, headers, events) {
     }
     case (res.status === 429 || res.status === 503) && wait >= 1:
       refused.add(1);
+      (reasons[code(res)] || reasons.other).add(1);
       break;
     case res.status >= 400 && res.status < 500 && res.status !== 429:
       // Whoever provokes these looks at them; elsewhere none is in order.

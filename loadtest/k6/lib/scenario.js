@@ -8,22 +8,22 @@ import * as ledger from './ledger.js';
 const loadSeconds = new Gauge('load_seconds');
 
 // options are k6's, for one load. Requests may finish after its end.
-export function options(load, thresholds, more) {
-  return Object.assign({
+export function options(load, thresholds) {
+  return {
     scenarios: { load: Object.assign({ gracefulStop: '60s' }, load) },
     thresholds: Object.assign({}, client.demands, ledger.demands, thresholds),
     summaryTrendStats: ['avg', 'med', 'p(95)', 'p(99)', 'p(99.9)', 'max'],
     systemTags: ['status'],
-    discardResponseBodies: true,
     setupTimeout: '90s',
     teardownTimeout: '150s',
-  }, more);
+  };
 }
 
 // constant is an open loop: a request is due every 1/rate seconds, whether or
-// not the others have been answered.
-export function constant(rate, seconds, vus, maxVUs) {
-  return { executor: 'constant-arrival-rate', rate, timeUnit: '1s', duration: `${seconds}s`, preAllocatedVUs: vus, maxVUs };
+// not the others have been answered. VUs for a second of requests, or vus, may
+// be waiting for answers; beyond that requests are dropped, and counted.
+export function constant(rate, seconds, vus = Math.min(Math.max(rate, 50), 500)) {
+  return { executor: 'constant-arrival-rate', rate, timeUnit: '1s', duration: `${seconds}s`, preAllocatedVUs: vus, maxVUs: vus };
 }
 
 export function setup() {

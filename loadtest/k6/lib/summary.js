@@ -1,6 +1,7 @@
 // The end of a run, as text for people and as JSON for programs.
 
 import { encoding } from './bodies.js';
+import { reasons } from './client.js';
 import { ops } from './config.js';
 
 const labels = { none: 'as JSON', gzip: 'gzipped beforehand' };
@@ -45,6 +46,12 @@ export function summary(name, what) {
       unexpected: count('requests_unexpected'),
       unanswered: count('requests_unanswered'),
     };
+    const refusals = {};
+    for (const code of Object.keys(reasons)) {
+      if (count(`refused_${code}`)) {
+        refusals[code] = count(`refused_${code}`);
+      }
+    }
     const client = {};
     for (const n of ['received', 'accepted', 'rejected', 'duplicate']) {
       client[n] = count(`events_${n}`);
@@ -63,6 +70,7 @@ export function summary(name, what) {
       load_seconds: span,
       wall_seconds: wall,
       requests,
+      refusals,
       dropped_iterations: dropped,
       events: client,
       events_per_second: client.accepted / span,
@@ -82,7 +90,8 @@ export function summary(name, what) {
     if (requests.invalid) {
       line('invalid', `${grouped(requests.invalid)} (${share(requests.invalid)}), refused as a whole, as they should be`);
     }
-    line('refused', `${grouped(requests.refused)} (${share(requests.refused)}) with 429 or 503 and Retry-After`);
+    line('refused', `${grouped(requests.refused)} (${share(requests.refused)}) with 429 or 503 and Retry-After` +
+      Object.keys(refusals).map((code) => `, ${code} ${grouped(refusals[code])}`).join(''));
     line('other', `${grouped(requests.unexpected)} unexpected answers, ${grouped(requests.unanswered)} without an answer`);
     if (time) {
       line('ack time', `median ${ms(time.med)}, p95 ${ms(time['p(95)'])}, p99 ${ms(time['p(99)'])}, max ${ms(time.max)}`);
