@@ -20,6 +20,13 @@ const (
 	childDir  = "PENSTOCK_TEST_DIR"
 )
 
+// What the child in mode sync writes before its Sync: events per device and
+// write are ten, one second apart.
+const (
+	childDevices = 300
+	childWrites  = 10
+)
+
 // child is the main function of the second process. It prints a line when it
 // has come as far as its mode says, and then waits to be killed.
 func child(mode string) int {
@@ -35,16 +42,16 @@ func child(mode string) int {
 		ctx := context.Background()
 		n := 0
 		start := time.Now().Add(-time.Hour).UnixMilli()
-		step := func(ts int64) error { return s.Write(ctx, fleet(1000, 20_000, 100, ts)) }
-		for ; n < 10; n++ {
-			if err := step(start + int64(n)*20_000); err != nil {
+		step := func(ts int64) error { return s.Write(ctx, fleet(childDevices, 10*childDevices, 100, ts)) }
+		for ; n < childWrites; n++ {
+			if err := step(start + int64(n)*10_000); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
 		}
 		go func() {
 			for i := n; ; i++ {
-				_ = step(start + int64(i)*20_000)
+				_ = step(start + int64(i)*10_000)
 			}
 		}()
 		if err := s.Sync(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -156,14 +157,19 @@ func TestManyRowsOfOneSeries(t *testing.T) {
 	}
 }
 
+// TestWindowLimits writes more than a window holds, by each of its limits.
 func TestWindowLimits(t *testing.T) {
 	s := open(t, testConfig())
-	// More events than a window takes, more values, and longer keys.
-	events := 3*maxWindowEvents/2 + 1
+	for range cap(s.windows) {
+		w := <-s.windows
+		w.maxEvents, w.maxValues, w.maxKeys = 1000, 10_000, 100_000
+		s.windows <- w
+	}
+	const events, wideEvents, longEvents = 3500, 400, 300
 	start := time.Now().UnixMilli() - 24*3600*1000
-	write(t, s, fleet(100, events, 1000, start))
-	wide := make([]reading, 0, maxWindowValues/64+100)
-	for i := range cap(wide) {
+	write(t, s, fleet(100, events, 100, start))
+	var wide, long []reading
+	for i := range wideEvents {
 		r := reading{device: "wide", ts: start + int64(i)}
 		for f := range 64 {
 			r.values = append(r.values, event.Field{Name: fmt.Sprint("f", f), Value: float64(i)})
@@ -171,26 +177,20 @@ func TestWindowLimits(t *testing.T) {
 		wide = append(wide, r)
 	}
 	write(t, s, batchOf(wide...))
-	long := make([]reading, 0, 1500)
-	text := strings.Repeat("x", 16<<10)
-	for i := range cap(long) {
+	text := strings.Repeat("x", 1000)
+	for i := range longEvents {
 		long = append(long, reading{device: fmt.Sprint("long", i), ts: start, labels: labels(t, "text", text), values: value(1)})
 	}
 	write(t, s, batchOf(long...))
 	s.Flush()
-	samples := func(match string) (n int) {
-		for _, x := range export(t, s, match) {
-			n += len(x.Values)
+	for match, want := range map[string]int{
+		`{fw="1.4.2"}`:       3 * events,
+		`{device="wide"}`:    64 * wideEvents,
+		`{device=~"long.*"}`: longEvents,
+	} {
+		got, _ := query(t, s, "sum(count_over_time("+match+"[2d]))")
+		if got != strconv.Itoa(want) {
+			t.Errorf("%s: %s samples, want %d", match, got, want)
 		}
-		return n
-	}
-	if got := samples(`{fw="1.4.2"}`); got != 3*events {
-		t.Errorf("%d samples of the fleet, want %d", got, 3*events)
-	}
-	if got := samples(`{device="wide"}`); got != 64*len(wide) {
-		t.Errorf("%d samples of the wide events, want %d", got, 64*len(wide))
-	}
-	if got := samples(`{device=~"long.*"}`); got != len(long) {
-		t.Errorf("%d samples with long labels, want %d", got, len(long))
 	}
 }

@@ -13,7 +13,6 @@ import (
 type stats struct {
 	received, added      uint64 // rows; the difference was dropped
 	newSeries            uint64
-	idxAdded             uint64 // index entries
 	pending, parts       uint64 // rows and parts in memory only
 	idxPending, idxParts uint64 // the same of the index
 	idxDropped           uint64 // series that it could not index
@@ -29,7 +28,6 @@ func statFields(s *stats) map[string]*uint64 {
 		`vm_rows_received_by_storage_total`:                      &s.received,
 		`vm_rows_added_to_storage_total`:                         &s.added,
 		`vm_new_timeseries_created_total`:                        &s.newSeries,
-		`vm_indexdb_items_added_total`:                           &s.idxAdded,
 		`vm_pending_rows{type="storage"}`:                        &s.pending,
 		`vm_pending_rows{type="indexdb"}`:                        &s.idxPending,
 		`vm_parts{type="storage/inmemory"}`:                      &s.parts,

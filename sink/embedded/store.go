@@ -134,8 +134,8 @@ func (s *Store) Window(now time.Time) (oldest, newest int64) {
 	return max(oldest, 0), now.Add(futureWindow).UnixMilli()
 }
 
-// Flush makes everything that Write took visible to queries. The engine does
-// the same by itself within two seconds; tests call it so as not to wait.
+// Flush makes everything that Write took visible to queries, which it is
+// within two seconds anyway. Tests call it so as not to wait.
 func (s *Store) Flush() {
 	s.gate.RLock()
 	defer s.gate.RUnlock()

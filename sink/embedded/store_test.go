@@ -248,7 +248,7 @@ func TestConcurrentWrites(t *testing.T) {
 			select {
 			case <-done:
 				return
-			default:
+			case <-time.After(20 * time.Millisecond):
 			}
 			if err := s.Sync(context.Background()); err != nil {
 				t.Error(err)

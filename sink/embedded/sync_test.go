@@ -11,12 +11,12 @@ import (
 // TestSyncedRowsSurviveKill kills a process right after its Sync, while it
 // goes on writing, and looks for what was written before.
 func TestSyncedRowsSurviveKill(t *testing.T) {
-	for range 3 {
+	for range 2 {
 		dir := t.TempDir()
 		kill := startChild(t, "sync", dir)
 		kill()
 		s := openIn(t, dir, testConfig())
-		const devices, perDevice = 1000, 200
+		const devices, perDevice = childDevices, 10 * childWrites
 		list := export(t, s, `{fw="1.4.2"}`)
 		if len(list) != 3*devices {
 			t.Fatalf("%d series, want %d", len(list), 3*devices)
@@ -83,11 +83,11 @@ func TestSyncDuringTheEnginesOwnFlush(t *testing.T) {
 	cfg := testConfig()
 	cfg.FlushInterval = time.Second
 	s := open(t, cfg)
-	batches := fleet(10_000, 100_000, 100, time.Now().Add(-24*time.Hour).UnixMilli())
-	for range 6 {
+	batches := fleet(10_000, 40_000, 100, time.Now().Add(-24*time.Hour).UnixMilli())
+	for range 4 {
 		for _, b := range batches {
 			for i := range b.Events {
-				b.Events[i].Timestamp += 10_000
+				b.Events[i].Timestamp += 4000
 			}
 		}
 		write(t, s, batches)

@@ -7,9 +7,13 @@ import (
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmstorage"
 )
 
-// watchInterval is how often the engine's counters are looked at. It is part
-// of the three seconds within which samples are visible to queries.
-const watchInterval = time.Second
+const (
+	// showInterval is how often new rows are made visible to queries. The
+	// engine does it by itself after two to four seconds; three are promised.
+	showInterval = time.Second
+	// watchInterval is how often the engine's counters are looked at.
+	watchInterval = 30 * time.Second
+)
 
 // watch is what the engine's counters were when they were looked at last.
 type watch struct {
@@ -19,41 +23,26 @@ type watch struct {
 	warned    time.Time
 }
 
-// watchLoop looks after two things that the engine does not report.
-//
-// Rows that it drops are only counted; see observe.
-//
-// And it remembers, for ten seconds and more, which series a selector has
-// matched: a device that comes first while a dashboard polls would not show
-// until then. So soon after an index entry was added, which in steady state
-// happens once per series and day, the engine is told to flush; that makes it
-// forget.
+// watchLoop shows new rows to queries, and looks for rows that the engine has
+// dropped, which it only counts.
 func (s *Store) watchLoop() {
-	ticker := time.NewTicker(watchInterval)
-	defer ticker.Stop()
-	var rows, entries uint64
-	var flushAgain bool
+	show, look := time.NewTicker(showInterval), time.NewTicker(watchInterval)
+	defer show.Stop()
+	defer look.Stop()
+	var shown uint64
 	for {
 		select {
 		case <-s.stopping:
 			return
-		case <-ticker.C:
+		case <-look.C:
+			s.observe(readStats())
+		case <-show.C:
+			// A row that is counted is in the engine.
+			if n := s.m.rows.Get(); n != shown {
+				shown = n
+				vmstorage.DebugFlush()
+			}
 		}
-		n := s.m.rows.Get()
-		if n == rows && !flushAgain {
-			continue
-		}
-		rows = n
-		st := readStats()
-		s.observe(st)
-		grown := st.idxAdded != entries
-		entries = st.idxAdded
-		if grown || flushAgain {
-			vmstorage.DebugFlush()
-		}
-		// Once more the next time, for a query that was running during the
-		// flush and has remembered what it found before.
-		flushAgain = grown
 	}
 }
 

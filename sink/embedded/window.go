@@ -36,6 +36,8 @@ const maxKey = 32 << 10
 // building the key of an event costs less than looking up a cache of names
 // that has the size of the fleet, and there is nothing to invalidate.
 type window struct {
+	maxEvents, maxValues, maxKeys int // when it is full
+
 	seed   maphash.Seed
 	keys   []byte
 	groups []group
@@ -67,7 +69,13 @@ type sample struct {
 }
 
 func newWindow() *window {
-	return &window{seed: maphash.MakeSeed(), table: make([]uint32, 2*maxWindowEvents)}
+	return &window{
+		maxEvents: maxWindowEvents,
+		maxValues: maxWindowValues,
+		maxKeys:   maxWindowKeys,
+		seed:      maphash.MakeSeed(),
+		table:     make([]uint32, 2*maxWindowEvents),
+	}
 }
 
 func (w *window) reset() {
@@ -80,7 +88,7 @@ func (w *window) reset() {
 
 // full returns true if the next event might not fit.
 func (w *window) full() bool {
-	return len(w.samples) >= maxWindowEvents || len(w.values) >= maxWindowValues || len(w.keys) >= maxWindowKeys
+	return len(w.samples) >= w.maxEvents || len(w.values) >= w.maxValues || len(w.keys) >= w.maxKeys
 }
 
 // add takes what e, an event of b, says; it returns false if its labels are
