@@ -3,7 +3,7 @@
 // why. What is good beside them must get in.
 
 import { seconds, whole } from './lib/config.js';
-import { event, events, groups, render } from './lib/bodies.js';
+import { event, events, groups, prepare, render } from './lib/bodies.js';
 import { invalid, post, settle, surprise } from './lib/client.js';
 import { constant, due, options as frame, turn } from './lib/scenario.js';
 import { summary } from './lib/summary.js';
@@ -49,11 +49,11 @@ for (let i = 0; i < events; i++) {
     parts.push(f.text);
     want.push(`${i} ${f.pointer} ${f.code}`);
   } else {
-    parts.push(event(i));
+    parts.push(event(i, i % 10));
   }
 }
-const array = `[${parts.join(',')}]`;
-const lines = parts.join('\n') + '\n';
+const array = prepare(`[${parts.join(',')}]`);
+const lines = prepare(parts.join('\n') + '\n');
 // The answer lists 100 at most.
 const listed = want.slice(0, 100).join('\n');
 
@@ -98,7 +98,7 @@ function wholly(w, ts) {
   if (w.encoding) {
     headers['Content-Encoding'] = w.encoding;
   }
-  const res = post(render(w.data, 0, ts), headers, w.total || 0);
+  const res = post(render(prepare(w.data), 0, ts), headers, w.total || 0);
   if (res.status === 0 || res.status === 429 || res.status === 503) {
     return;
   }

@@ -20,9 +20,9 @@ export function options(load, thresholds) {
 }
 
 // constant is an open loop: a request is due every 1/rate seconds, whether or
-// not the others have been answered. VUs for a second of requests, or vus, may
-// be waiting for answers; beyond that requests are dropped, and counted.
-export function constant(rate, seconds, vus = Math.min(Math.max(rate, 50), 500)) {
+// not the others have been answered. VUs for half a second of requests, or vus,
+// may be waiting for answers; beyond that requests are dropped, and counted.
+export function constant(rate, seconds, vus = Math.max(50, Math.ceil(rate / 2))) {
   return { executor: 'constant-arrival-rate', rate, timeUnit: '1s', duration: `${seconds}s`, preAllocatedVUs: vus, maxVUs: vus };
 }
 
