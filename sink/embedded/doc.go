@@ -41,6 +41,11 @@
 //
 // A Sync takes 21 ms of CPU with 3,000 fresh rows, 0.1 s with 100,000 and
 // 0.2 s with 3 million (BenchmarkSync). With Writes at full speed beside it,
-// 3 million rows per second, it took 0.65 s and kept the Writes waiting for
-// 0.1 s; one Sync per second cost a tenth more CPU (BenchmarkWriteBesideSync).
+// 3 million rows per second, it took 0.3 to 0.9 s and kept the Writes waiting
+// for 0.1 to 0.3 s; one Sync per second cost up to a tenth more CPU
+// (BenchmarkWriteBesideSync).
+//
+// The engine's live memory with 300,000 series at 0.6 million rows per second
+// is some 200 MiB, which Go's garbage collector doubles unless it is given a
+// memory limit; Config.MemoryLimit has no say in that.
 package embedded

@@ -196,7 +196,7 @@ func fleet(devices, events, perBatch int, start int64) []*event.Batch {
 	return batches
 }
 
-// counter returns a metric of the store's own set.
+// metricValue returns a metric of the store's own set, or "".
 func metricValue(s *metrics.Set, name string) string {
 	var text strings.Builder
 	s.WritePrometheus(&text)

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/prompb"
 	"github.com/VictoriaMetrics/VictoriaMetrics/lib/storage"
+	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
 )
@@ -159,7 +161,12 @@ func TestManyRowsOfOneSeries(t *testing.T) {
 
 // TestWindowLimits writes more than a window holds, by each of its limits.
 func TestWindowLimits(t *testing.T) {
-	s := open(t, testConfig())
+	set := metrics.NewSet()
+	s, err := Open(t.TempDir(), testConfig(), slog.New(slog.DiscardHandler), set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
 	for range cap(s.windows) {
 		w := <-s.windows
 		w.maxEvents, w.maxValues, w.maxKeys = 1000, 10_000, 100_000
@@ -183,6 +190,9 @@ func TestWindowLimits(t *testing.T) {
 	}
 	write(t, s, batchOf(long...))
 	s.Flush()
+	if got := metricValue(set, "penstock_store_rows_total"); got != strconv.Itoa(3*events+64*wideEvents+longEvents) {
+		t.Errorf("%s rows were written, want %d", got, 3*events+64*wideEvents+longEvents)
+	}
 	for match, want := range map[string]int{
 		`{fw="1.4.2"}`:       3 * events,
 		`{device="wide"}`:    64 * wideEvents,

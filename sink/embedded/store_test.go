@@ -36,6 +36,13 @@ func TestSamplesAreVisibleWithinThreeSeconds(t *testing.T) {
 		late, _ := query(t, s, `last_over_time(v{device="late"}[4h])`)
 		return v == "21.5" && late == "4"
 	})
+	// A query that runs while the index grows must not leave behind what it
+	// did not see.
+	var text strings.Builder
+	s.WriteMetrics(&text)
+	if !strings.Contains(text.String(), `vm_cache_entries{type="indexdb/tagFiltersToMetricIDs"} 0`) {
+		t.Error("the engine remembers which series a selector matches")
+	}
 }
 
 func TestWritingTwiceLeavesOne(t *testing.T) {
@@ -228,7 +235,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 // counts what is there in the end.
 func TestConcurrentWrites(t *testing.T) {
 	s := open(t, testConfig())
-	const writers, rounds, devices = 4, 10, 200
+	const writers, rounds, devices = 4, 5, groupsPerTurn + 100
 	start := time.Now().Add(-time.Hour).UnixMilli()
 	var wg sync.WaitGroup
 	for w := range writers {
