@@ -16,7 +16,7 @@ const duration = seconds('DURATION', '20s');
 const checked = new Counter('errors_checked');
 
 export const options = frame(constant(rate, duration), {
-  ack_time: ['p(95)<100', 'p(99)<250'],
+  ack_time: ['p(95)<150', 'p(99)<400'],
   requests_refused: ['count==0'],
   dropped_iterations: ['count==0'],
   errors_checked: ['count>0'],

@@ -15,7 +15,7 @@ const hot = Math.max(1, Math.floor(groups / 100));
 const cold = Math.max(1, groups - hot);
 
 export const options = frame(constant(rate, duration), {
-  ack_time: ['p(95)<50', 'p(99)<150'],
+  ack_time: ['p(95)<100', 'p(99)<300'],
   requests_refused: ['count==0'],
   dropped_iterations: ['count==0'],
 });

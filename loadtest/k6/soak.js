@@ -12,7 +12,7 @@ const rate = whole('RATE', 300);
 const duration = seconds('DURATION', '30m');
 
 export const options = frame(constant(rate, duration), {
-  ack_time: ['p(95)<50', 'p(99)<150'],
+  ack_time: ['p(95)<100', 'p(99)<300'],
   requests_refused: ['count==0'],
   // The machine may pause once in a long run; one in 10,000 is none.
   dropped_iterations: [`count<=${Math.floor(rate * duration / 10000)}`],

@@ -28,7 +28,7 @@ export const options = frame({
     { duration: `${third - 1}s`, target: base },
   ],
 }, {
-  ack_time: ['p(95)<100', 'p(99)<250'],
+  ack_time: ['p(95)<150', 'p(99)<400'],
   requests_refused: ['count==0'],
   dropped_iterations: ['count==0'],
 });

@@ -12,7 +12,7 @@ const rate = whole('RATE', 500);
 const duration = seconds('DURATION', '30s');
 
 export const options = frame(constant(rate, duration), {
-  ack_time: ['p(95)<50', 'p(99)<150'],
+  ack_time: ['p(95)<100', 'p(99)<300'],
   requests_refused: ['count==0'],
   dropped_iterations: ['count==0'],
 });

@@ -36,12 +36,13 @@ export const differences = {
 // What every scenario asks for. A refusal without Retry-After and any other
 // 5xx are unexpected.
 export const demands = {
+  requests_acknowledged: ['count>0'],
   requests_unexpected: ['count==0'],
   requests_unanswered: ['count==0'],
 };
 
-// A VU reports its first few surprises only.
-let complaints = 3;
+// A VU reports its first surprise only.
+let complaints = 1;
 
 function complain(text) {
   if (complaints-- > 0) {
@@ -49,11 +50,13 @@ function complain(text) {
   }
 }
 
+// surprise counts an answer that is not in order, and shows it.
 export function surprise(res, text) {
   unexpected.add(1);
   complain(`${text}: status ${res.status} ${String(res.body || '').slice(0, 500)}`);
 }
 
+// settle counts what became of the events of one request.
 export function settle(total, ok, bad, twice) {
   received.add(total);
   accepted.add(ok);
@@ -113,4 +116,12 @@ export function send(data, headers, events) {
     surprise(res, 'unexpected answer');
   }
   return res;
+}
+
+// knock fails if nobody answers at all.
+export function knock() {
+  const res = http.get(url, { timeout: '10s' });
+  if (res.status === 0) {
+    throw new Error(`nobody answers at ${url}: ${res.error}`);
+  }
 }

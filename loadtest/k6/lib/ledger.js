@@ -5,7 +5,7 @@ import http from 'k6/http';
 import { sleep } from 'k6';
 import { Counter, Gauge } from 'k6/metrics';
 import { ops, seconds } from './config.js';
-import { differences } from './client.js';
+import { differences, knock } from './client.js';
 
 const outcomes = ['received', 'accepted', 'rejected', 'duplicate', 'recovered', 'stored', 'dead_lettered'];
 
@@ -17,6 +17,7 @@ for (const name of outcomes.concat('in_flight')) {
 const cpu = new Gauge('server_cpu_seconds');
 const memory = new Gauge('server_memory_peak_bytes');
 const drained = new Gauge('ledger_drain_seconds');
+const found = new Gauge('store_samples');
 
 // Everything here must come to nothing.
 export const demands = ops ? {
@@ -30,7 +31,7 @@ export const demands = ops ? {
 function get(path) {
   const res = http.get(ops + path, { responseType: 'text', timeout: '20s' });
   if (res.status !== 200) {
-    throw new Error(`cannot read the ledger: ${ops}${path} answers ${res.status || res.error}`);
+    throw new Error(`cannot be read: ${ops}${path} answers ${res.status || res.error}`);
   }
   return res.body;
 }
@@ -45,7 +46,7 @@ function read() {
   }
   const one = (name) => {
     if (all[name] === undefined) {
-      throw new Error(`cannot read the ledger: ${ops}/metrics has no ${name}`);
+      throw new Error(`cannot be read: ${ops}/metrics has no ${name}`);
     }
     return all[name];
   };
@@ -73,12 +74,13 @@ function settled() {
 // samples counts those in the store, with its query API.
 export function samples() {
   const query = 'sum(count_over_time({__name__=~"temperature_c|humidity_pct|battery_v"}[1d]))';
-  const found = JSON.parse(get(`/api/v1/query?query=${encodeURIComponent(query)}`)).data.result;
-  return found.length ? Number(found[0].value[1]) : 0;
+  const rows = JSON.parse(get(`/api/v1/query?query=${encodeURIComponent(query)}`)).data.result;
+  return rows.length ? Number(rows[0].value[1]) : 0;
 }
 
 // open is what setup returns; t0 is when the run began.
 export function open() {
+  knock();
   return { ledger: ops ? settled() : null, t0: Date.now() };
 }
 
@@ -88,7 +90,14 @@ export function close(before) {
     return null;
   }
   const start = Date.now();
-  const after = settled();
+  const wrong = (text) => { faults.add(1); console.error(`ledger: ${text}`); };
+  let after;
+  try {
+    after = settled();
+  } catch (e) {
+    wrong(e.message);
+    return null;
+  }
   drained.add((Date.now() - start) / 1000);
   const added = {};
   for (const name of outcomes) {
@@ -99,7 +108,6 @@ export function close(before) {
   cpu.add(after.cpu - before.ledger.cpu);
   memory.add(after.memory);
 
-  const wrong = (text) => { faults.add(1); console.error(`ledger: ${text}`); };
   faults.add(0);
   // The whole ledger, since the server was started.
   if (after.received !== after.accepted + after.rejected + after.duplicate) {
@@ -120,16 +128,14 @@ export function close(before) {
 // expectSamples waits until the store holds want samples more than before.
 export function expectSamples(before, want) {
   const end = Date.now() + 30000;
-  let found = samples() - before;
-  while (found < want && Date.now() < end) {
+  let n = samples() - before;
+  while (n < want && Date.now() < end) {
     sleep(0.5);
-    found = samples() - before;
+    n = samples() - before;
   }
-  gaugeSamples.add(found);
-  if (found !== want) {
+  found.add(n);
+  if (n !== want) {
     faults.add(1);
-    console.error(`store: ${found} samples were added, not ${want}`);
+    console.error(`store: ${n} samples were added, not ${want}`);
   }
 }
-
-const gaugeSamples = new Gauge('store_samples');

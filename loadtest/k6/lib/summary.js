@@ -93,10 +93,12 @@ export function summary(name, what) {
     line('refused', `${grouped(requests.refused)} (${share(requests.refused)}) with 429 or 503 and Retry-After` +
       Object.keys(refusals).map((code) => `, ${code} ${grouped(refusals[code])}`).join(''));
     line('other', `${grouped(requests.unexpected)} unexpected answers, ${grouped(requests.unanswered)} without an answer`);
-    if (time) {
+    if (time && requests.acknowledged) {
       line('ack time', `median ${ms(time.med)}, p95 ${ms(time['p(95)'])}, p99 ${ms(time['p(99)'])}, max ${ms(time.max)}`);
     }
-    if (ops) {
+    if (ops && !data.metrics.ledger_received) {
+      line('ledger', 'could not be read at the end');
+    } else if (ops) {
       line('ledger', `received ${grouped(server.received)} = accepted ${grouped(server.accepted)} + rejected ${grouped(server.rejected)} + duplicate ${grouped(server.duplicate)}`);
       line('', `accepted + recovered ${grouped(server.recovered)} = stored ${grouped(server.stored)} + dead-lettered ${grouped(server.dead_lettered)} + in flight ${grouped(server.in_flight)}`);
       const same = ['received', 'accepted', 'rejected', 'duplicate'].filter((n) => client[n] !== server[n]);
