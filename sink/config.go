@@ -8,9 +8,9 @@ import (
 
 // Config holds the settings of delivery into one store.
 type Config struct {
-	BatchBytes  int64         `yaml:"batch_bytes" unit:"bytes" default:"16MiB" help:"Memory of the events that go to the store in one write. Larger batches cost less CPU per sample."`
+	BatchBytes  int64         `yaml:"batch_bytes" unit:"bytes" default:"64MiB" help:"Memory of the events that go to the store in one write. Larger batches cost less CPU per sample."`
 	BatchAge    time.Duration `yaml:"batch_age" default:"300ms" help:"Longest time that an event waits for its batch to fill."`
-	MemoryBytes int64         `yaml:"memory_bytes" unit:"bytes" default:"96MiB" help:"Memory of all events that wait for the store or are being written to it. Beyond it they stay in the journal on disk."`
+	MemoryBytes int64         `yaml:"memory_bytes" unit:"bytes" default:"192MiB" help:"Memory of all events that wait for the store or are being written to it. Beyond it they stay in the journal on disk."`
 	Writers     int           `yaml:"writers" default:"1" help:"Writes to the store that run at the same time."`
 
 	FreshShare float64 `yaml:"fresh_share" default:"0.7" help:"Share of the store's capacity, 0.1 to 0.9, that fresh events keep while a backlog is read back from disk."`
@@ -24,9 +24,9 @@ type Config struct {
 // DefaultConfig returns the settings that serve without a configuration.
 func DefaultConfig() Config {
 	return Config{
-		BatchBytes:   16 << 20,
+		BatchBytes:   64 << 20,
 		BatchAge:     300 * time.Millisecond,
-		MemoryBytes:  96 << 20,
+		MemoryBytes:  192 << 20,
 		Writers:      1,
 		FreshShare:   0.7,
 		SyncInterval: 5 * time.Second,

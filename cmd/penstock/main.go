@@ -36,6 +36,7 @@ func main() {
 		stderr:  os.Stderr,
 		signals: signals,
 		open: func(cfg config.Config, log *slog.Logger) (service, error) {
+			tuneRuntime(os.Environ())
 			return app.New(cfg, log)
 		},
 	}
