@@ -8,11 +8,14 @@ GO       ?= go
 FUZZTIME ?= 60s
 # What `make loadtest` runs.
 SCENARIO ?= steady
+# Revision that `make bench-gate` compares with, and a file to lock meanwhile.
+BASE     ?=
+LOCK     ?=
 # Where `make run` keeps its data.
 DATA_DIR ?= ./penstock-data
 TOOLS    := build/tools
 
-.PHONY: help build run demo test test-faults lint fuzz bench k6 loadtest docs clean
+.PHONY: help build run demo test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove k6 loadtest docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +47,21 @@ lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
 fuzz: ## Fuzz the decoder against encoding/json for FUZZTIME (60s)
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./ingest/decode
 
-bench: ## Run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: bin/bench-gate ## Run the benchmarks of the hot path and print a table
+	$(GO) test -run '^$$' -bench . -cpu 1 ./bench | bin/bench-gate table
+
+bench-gate: bin/bench-gate ## Compare the benchmarks with those of BASE=ref, by default the merge base with main (bench/README.md)
+	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)'
+
+bench-gate-short: bin/bench-gate ## The same in less than two minutes: allocations, and CPU where it rises by a quarter
+	bin/bench-gate -short -base '$(BASE)' -lock '$(LOCK)' -rounds 6 -count 1 -cpu 0.25
+
+bench-gate-prove: bin/bench-gate ## Show that the gate raises no false alarm and misses no regression; takes hours
+	bin/bench-gate prove -lock '$(LOCK)'
+
+.PHONY: bin/bench-gate
+bin/bench-gate:
+	@$(GO) build -C bench/gate -o $(CURDIR)/bin/bench-gate .
 
 k6: bin/k6 ## Build bin/k6, the load generator of loadtest/k6
 
