@@ -18,12 +18,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"syscall"
 	"time"
 )
 
 // options are those of the command line.
 type options struct {
 	repo, base, out, lock string
+	fault                 *regexp.Regexp
 	only                  *regexp.Regexp
 	rounds, count         int
 	time                  time.Duration // of measuring in one run of one benchmark
@@ -36,7 +38,7 @@ type options struct {
 var errRegression = errors.New("regression")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:])
 	stop()
 	switch {
@@ -81,6 +83,8 @@ func parse(args []string) (options, error) {
 	f.Float64Var(&o.limits.CPU, "cpu", 0.05, "share by which the CPU time of an operation may rise")
 	f.Float64Var(&o.limits.Bytes, "bytes", 0.02, "share by which the bytes allocated by an operation may rise")
 	f.BoolVar(&o.short, "short", false, "skip when the base has no benchmarks, instead of giving it those of the working tree")
+	var fault string
+	f.StringVar(&fault, "fault", ".", "prove: regular expression of the faults to put in")
 	f.IntVar(&o.controls, "controls", 20, "prove: comparisons of a revision with itself")
 	f.IntVar(&o.detections, "detections", 10, "prove: comparisons with each fault")
 	if err := f.Parse(args); err != nil {
@@ -92,6 +96,9 @@ func parse(args []string) (options, error) {
 	var err error
 	if o.only, err = regexp.Compile(only); err != nil {
 		return o, fmt.Errorf("-bench: %w", err)
+	}
+	if o.fault, err = regexp.Compile(fault); err != nil {
+		return o, fmt.Errorf("-fault: %w", err)
 	}
 	if o.repo, err = filepath.Abs(o.repo); err != nil {
 		return o, err

@@ -22,8 +22,8 @@ var faults = []fault{
 }
 
 // plantedShare is the share of the body, in percent, that the second fault adds
-// up byte by byte. It was set so that Decode/array takes about 7 % longer.
-const plantedShare = 85
+// up byte by byte. 85 made Decode/array about 21 % slower, hence this.
+const plantedShare = 27
 
 // decodeFunc is where the faults go in.
 var decodeFunc = regexp.MustCompile(`(?m)^func \(d \*Decoder\) Decode\(b \*event\.Batch.*\{\n`)
@@ -53,6 +53,9 @@ func prove(ctx context.Context, o options) (err error) {
 	fmt.Printf("control: %d of %d runs raised an alarm\n", alarms, o.controls)
 	o.only = regexp.MustCompile("BenchmarkDecode/array")
 	for i, f := range faults {
+		if !o.fault.MatchString(f.name) {
+			continue
+		}
 		bin := filepath.Join(dir, fmt.Sprintf("fault%d.test", i))
 		if err := f.plant(filepath.Join(tree, "ingest", "decode")); err != nil {
 			return err
