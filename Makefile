@@ -15,10 +15,10 @@ LOCK     ?=
 DATA_DIR ?= ./penstock-data
 TOOLS    := build/tools
 
-.PHONY: help build run demo test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove k6 loadtest docs clean
+.PHONY: help build fleet run demo test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove k6 loadtest docs clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/penstock
 	$(GO) build -trimpath -o bin/penstock ./cmd/penstock
@@ -26,8 +26,10 @@ build: ## Build bin/penstock
 run: build ## Build and serve with the embedded store; prints where to POST and where to look
 	exec bin/penstock serve --data-dir $(DATA_DIR)
 
-demo: build ## make run, with a simulated fleet that posts to it
+fleet: ## Build bin/fleet, the simulated fleet and load generator
 	$(GO) build -trimpath -o bin/fleet ./loadtest/cmd/fleet
+
+demo: build fleet ## make run, with a simulated fleet that posts to it
 	.ci/demo build/demo
 
 test: ## Run all tests with the race detector
