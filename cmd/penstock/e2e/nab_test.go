@@ -49,9 +49,9 @@ func readNAB(t *testing.T, path string) []reading {
 // TestRealReadingsComeBack sends nine files of real sensor readings as nine
 // devices and reads every row back.
 //
-// The engine stores decimals of at least 12 significant digits
-// (lib/decimal), so values of more digits than that come back rounded; how
-// many do is logged. All others must be equal bit for bit.
+// The engine stores decimals (lib/decimal), so values of more than 12
+// significant digits may come back rounded; how many do is logged. All others
+// must be equal bit for bit.
 //
 // 14 of the timestamps stand twice in a file, with two values (clocks that
 // were set back). A series has one value per millisecond, and of two the
