@@ -9,6 +9,7 @@ type storeMetrics struct {
 	tooLong *metrics.Counter
 	dropped *metrics.Counter
 	series  *metrics.Counter
+	lost    *metrics.Counter // events, where the others count samples
 	runs    *metrics.Counter
 	sync    *metrics.PrometheusHistogram
 	paused  *metrics.PrometheusHistogram
@@ -23,6 +24,7 @@ func newStoreMetrics(set *metrics.Set) *storeMetrics {
 		tooLong: set.NewCounter(`penstock_store_refused_samples_total{reason="labels_too_long"}`),
 		dropped: set.NewCounter("penstock_store_dropped_rows_total"),
 		series:  set.NewCounter("penstock_store_new_series_total"),
+		lost:    set.NewCounter("penstock_store_discarded_events_total"),
 		runs:    set.NewCounter("penstock_store_row_runs_total"),
 		sync:    set.NewPrometheusHistogramExt("penstock_store_sync_seconds", buckets),
 		paused:  set.NewPrometheusHistogramExt("penstock_store_sync_pause_seconds", buckets),

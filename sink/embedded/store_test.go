@@ -102,6 +102,7 @@ func TestSamplesOutsideTheWindowAreCounted(t *testing.T) {
 		`penstock_store_refused_samples_total{reason="future"}`:          "2",
 		`penstock_store_refused_samples_total{reason="labels_too_long"}`: "1",
 		"penstock_store_dropped_rows_total":                              "0",
+		"penstock_store_discarded_events_total":                          "3",
 		"penstock_store_row_runs_total":                                  "2",
 	} {
 		if got := metricValue(set, name); got != want {

@@ -36,6 +36,7 @@ func (s *Store) Write(ctx context.Context, batches []*event.Batch) error {
 		s.windows <- w
 	}()
 
+	discarded := 0
 	oldest, newest := s.Window(time.Now())
 	for _, b := range batches {
 		for i := range b.Events {
@@ -43,13 +44,16 @@ func (s *Store) Write(ctx context.Context, batches []*event.Batch) error {
 			switch {
 			case e.Timestamp < oldest:
 				s.m.expired.Add(len(b.Fields(e)))
+				discarded++
 				continue
 			case e.Timestamp > newest:
 				s.m.future.Add(len(b.Fields(e)))
+				discarded++
 				continue
 			}
 			if !w.add(b, e) {
 				s.m.tooLong.Add(len(b.Fields(e)))
+				discarded++
 				continue
 			}
 			if w.full() {
@@ -60,8 +64,17 @@ func (s *Store) Write(ctx context.Context, batches []*event.Batch) error {
 			}
 		}
 	}
-	return s.writeWindow(ctx, w)
+	if err := s.writeWindow(ctx, w); err != nil {
+		return err
+	}
+	s.m.lost.Add(discarded) // not before: after an error all is written again
+	return nil
 }
+
+// Discarded returns the number of events that Write took and that nothing can
+// store any more: they fell out of the retention while they waited, are too
+// far ahead, or have labels that are too long for the engine.
+func (s *Store) Discarded() uint64 { return s.m.lost.Get() }
 
 // writeWindow adds what is in w, on as many cores as there is work for.
 func (s *Store) writeWindow(ctx context.Context, w *window) error {

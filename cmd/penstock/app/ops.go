@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -85,7 +86,7 @@ func (a *App) serveReady(w http.ResponseWriter, _ *http.Request) {
 	}{ready, checks, a.table.Status()})
 }
 
-var errDraining = fmt.Errorf("shutting down")
+var errDraining = errors.New("shutting down")
 
 var index = template.Must(template.New("index").Parse(`<!doctype html>
 <meta charset="utf-8"><title>Penstock</title>
