@@ -17,6 +17,20 @@ import (
 // profiles. It is not meant for devices and not for the public.
 func (a *App) newOpsServer() *http.Server {
 	mux := http.NewServeMux()
+	a.mountHealth(mux)
+	a.mountEnrichment(mux)
+	a.mountQueries(mux)
+	return &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.With("listener", "operator").Handler(), slog.LevelWarn),
+	}
+}
+
+// mountHealth adds what tells of the service itself.
+func (a *App) mountHealth(mux *http.ServeMux) {
 	mux.HandleFunc("/metrics", a.serveMetrics)
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
@@ -27,15 +41,13 @@ func (a *App) newOpsServer() *http.Server {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+}
+
+// mountQueries adds the index page and, for every other path, the embedded
+// store's query API.
+func (a *App) mountQueries(mux *http.ServeMux) {
 	mux.HandleFunc("/{$}", a.serveIndex)
 	mux.Handle("/", a.store.Handler())
-	return &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(a.log.With("listener", "operator").Handler(), slog.LevelWarn),
-	}
 }
 
 func (a *App) serveMetrics(w http.ResponseWriter, _ *http.Request) {
