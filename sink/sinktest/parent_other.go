@@ -1,0 +1,7 @@
+//go:build !linux
+
+package sinktest
+
+import "syscall"
+
+func endWithParent(*syscall.SysProcAttr) {}
