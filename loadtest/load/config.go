@@ -56,6 +56,9 @@ type Config struct {
 	Duration time.Duration
 	// Warmup is the part of Duration that rate and percentiles leave out.
 	Warmup time.Duration
+	// Passes ends a closed loop earlier: when each device has sent that many
+	// events. Zero means that Duration alone decides.
+	Passes int
 	// Rate is the number of events per second that an open loop schedules.
 	// Zero means a closed loop: each connection sends as soon as it has its
 	// answer.
@@ -121,6 +124,9 @@ func (c Config) validate() (Config, *url.URL, error) {
 	}
 	if c.Rate < 0 {
 		errs = append(errs, fmt.Errorf("rate: must not be negative, got %v", c.Rate))
+	}
+	if c.Passes < 0 || c.Passes > 0 && c.Rate > 0 {
+		errs = append(errs, fmt.Errorf("passes: must not be negative, and is for closed loops only, got %d", c.Passes))
 	}
 	return c, target, errors.Join(errs...)
 }

@@ -38,6 +38,29 @@ func TestClosedLoopCountsWhatTheServerGot(t *testing.T) {
 	}
 }
 
+func TestPassesEndTheRun(t *testing.T) {
+	t.Parallel()
+	s := newStub(t, accept)
+	cfg := small(s)
+	cfg.Duration, cfg.Passes = time.Minute, 3
+	res, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := uint64(3 * cfg.Devices); res.TotalEvents != want {
+		t.Errorf("%d events, want 3 of each device: %d", res.TotalEvents, want)
+	}
+	times := map[string]int{}
+	for k := range s.seen {
+		times[k.device]++
+	}
+	for device, n := range times {
+		if n != 3 {
+			t.Errorf("%s sent %d events", device, n)
+		}
+	}
+}
+
 func TestWarmupIsLeftOut(t *testing.T) {
 	t.Parallel()
 	// The first 300 ms are slow, and must not show in the percentiles.

@@ -51,10 +51,14 @@ func newWorker(r *run, index int, target *url.URL) (*worker, error) {
 	return w, nil
 }
 
-// loop sends until ctx is done or the schedule is at its end.
+// loop sends until ctx is done, or the schedule or the last pass is at its
+// end.
 func (w *worker) loop(ctx context.Context) {
 	defer w.client.close()
 	for ctx.Err() == nil {
+		if w.run.Passes > 0 && w.begun == uint64(w.run.Passes*len(w.groups)) {
+			return
+		}
 		start := time.Now()
 		if w.run.due != nil {
 			at, ok := <-w.run.due

@@ -26,6 +26,7 @@ type benchCmd struct {
 	Connections   int           `help:"Connections, instead of the work's own number."`
 	Duration      time.Duration `default:"15s" help:"How long to send."`
 	Warmup        time.Duration `default:"0s" help:"The part of the duration that rate and percentiles leave out."`
+	Passes        int           `help:"End before the duration has passed, when each device has sent that many events. 0 leaves it to the duration."`
 	Rate          float64       `help:"Events per second of an open loop, with latency from the scheduled time. 0 is a closed loop."`
 	Format        string        `enum:"penstock,ndjson,influx,vmjson" default:"penstock" help:"Form of the bodies: ${enum}."`
 	TargetPath    string        `help:"Path and query, instead of the format's own."`
@@ -159,7 +160,7 @@ func (b *benchCmd) config() (load.Config, error) {
 	override(&work.Connections, b.Connections)
 	cfg := load.Config{
 		Work: work, URL: strings.TrimSuffix(b.URL, "/") + b.TargetPath, Format: wire.Format(b.Format), Encoding: b.Encoding,
-		Header: b.Header, Duration: b.Duration, Warmup: b.Warmup, Rate: b.Rate,
+		Header: b.Header, Duration: b.Duration, Warmup: b.Warmup, Passes: b.Passes, Rate: b.Rate,
 		Timeout: b.Timeout, Seed: b.Seed, Resend: b.Resend,
 	}
 	if !b.Quiet {
