@@ -60,6 +60,8 @@ type Batch struct {
 	sharedOff uint32
 	sharedLen uint16
 
+	parent *Batch // whose strings and tags a subset uses
+
 	refs  atomic.Int32
 	pool  *Pool
 	class int8
@@ -73,8 +75,11 @@ const (
 )
 
 // Size returns the bytes of memory that the batch holds, which is what
-// bounded queues count.
+// bounded queues count. That of a subset contains its parent's.
 func (b *Batch) Size() int {
+	if b.parent != nil {
+		return b.sizeOfSubset()
+	}
 	return int(unsafe.Sizeof(*b)) + cap(b.Body) + cap(b.text) +
 		cap(b.Events)*sizeOfEvent + cap(b.fields)*sizeOfField + cap(b.tags)*sizeOfLabel
 }

@@ -14,6 +14,7 @@ const maxPooledFactor = 12
 // return to it by Release.
 type Pool struct {
 	classes [len(classes)]sync.Pool
+	subsets sync.Pool
 }
 
 // Get lends an empty batch for a body of about n bytes, with one reference.
@@ -55,6 +56,10 @@ func (b *Batch) Release() {
 	}
 	if n < 0 {
 		panic("BUG: batch released twice")
+	}
+	if b.parent != nil {
+		b.releaseSubset()
+		return
 	}
 	p, class := b.pool, b.class
 	b.reset()
