@@ -1,0 +1,74 @@
+package ndjson
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+func TestAppend(t *testing.T) {
+	t.Parallel()
+	b := new(event.Pool).Get(0)
+	defer b.Release()
+	b.AddField("temperature_c", 21.5)
+	b.AddField("door_open", 1)
+	b.AddTag("fw", "1.4.2")
+	b.Commit(0, "pump-17", 1795224292123)
+	b.AddField("v", 1e300)
+	b.Commit(1, `a"b\`, -5)
+	labels, err := event.NewLabels([]event.Label{{Name: "site", Value: "Köln\n"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Events[0].Labels = labels
+	for i, want := range []string{
+		`{"device":"pump-17","ts":1795224292123,"values":{"temperature_c":21.5,"door_open":1},"tags":{"fw":"1.4.2"},"labels":{"site":"Köln\n"}}`,
+		`{"device":"a\"b\\","ts":-5,"values":{"v":1e+300}}`,
+	} {
+		if got := string(Append(nil, b, &b.Events[i])); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestAppendNumber(t *testing.T) {
+	t.Parallel()
+	for _, v := range []float64{0, math.Copysign(0, -1), 0.1, -1e-320, math.MaxFloat64, math.SmallestNonzeroFloat64, 1 << 60} {
+		var got float64
+		if err := json.Unmarshal(AppendNumber(nil, v), &got); err != nil || math.Float64bits(got) != math.Float64bits(v) {
+			t.Errorf("%v reads back as %v (%v)", v, got, err)
+		}
+	}
+	if got := string(AppendNumber(nil, math.NaN())); got != "null" {
+		t.Errorf("NaN became %s", got)
+	}
+}
+
+// FuzzAppendString holds strings to encoding/json: what was written reads
+// back, is one line, and is printable where it was.
+func FuzzAppendString(f *testing.F) {
+	for _, s := range []string{"", "plain", "\x00\x1f\x7f\"\\/", "ä\u2028\u2029\U0001F600", "\xff\xfe", "a\xffb", "\ufffd"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		line := AppendString([]byte("x"), s)[1:]
+		var got string
+		if err := json.Unmarshal(line, &got); err != nil {
+			t.Fatalf("%q became %q: %v", s, line, err)
+		}
+		want, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reference string
+		if err := json.Unmarshal(want, &reference); err != nil || got != reference {
+			t.Errorf("%q reads back as %q, with encoding/json as %q", s, got, reference)
+		}
+		if strings.ContainsAny(string(line), "\n\r\u2028\u2029") {
+			t.Errorf("%q became more than one line: %q", s, line)
+		}
+	})
+}
