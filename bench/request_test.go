@@ -36,7 +36,7 @@ func BenchmarkHandOver(b *testing.B) {
 		batches := newBatches(b, bb.inFlight*bb.events, bb.events, fixedTime)
 		b.Run(fmt.Sprintf("events=%d", bb.events), func(b *testing.B) {
 			j, w := &noJournal{}, newCounter(nil, 0)
-			s, err := sink.New("bench", delivery(), w, sink.Source{
+			s, err := sink.New("bench", delivery(), sink.Target{Writer: w}, sink.Source{
 				Backlog: noBacklog{}, Checkpoint: noCheckpoint{}, Enricher: noEnricher{}, Pool: &event.Pool{},
 				Safe: func() uint64 { return 0 },
 			}, quietLog(), metrics.NewSet())
@@ -132,7 +132,7 @@ func newService(b *testing.B, withStore bool) *service {
 	table := newTable(b, b.TempDir(), fleet)
 	pool := &event.Pool{}
 	low := j.Tail()
-	out, err := sink.New("bench", delivery(), s.stored, sink.Source{
+	out, err := sink.New("bench", delivery(), sink.Target{Writer: s.stored}, sink.Source{
 		Backlog: j.NewReader(low), Checkpoint: noCheckpoint{}, Enricher: table, Pool: pool,
 		Low: low, Tail: low, Safe: j.Committed,
 	}, quietLog(), metrics.NewSet())

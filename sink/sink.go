@@ -29,17 +29,6 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// Writer is one store.
-type Writer interface {
-	// Write borrows the batches and puts their events into the store. After
-	// an error all of them are written again, so writing twice must leave one.
-	// It may be called by several goroutines at once.
-	Write(ctx context.Context, batches []*event.Batch) error
-	// Sync returns when everything that Write took before the call survives
-	// a power cut.
-	Sync(ctx context.Context) error
-}
-
 // Backlog reads the journal for one sink. It is used by one goroutine.
 type Backlog interface {
 	// Seek makes Next begin at pos.
@@ -81,6 +70,18 @@ type Source struct {
 	Safe func() uint64
 }
 
+// Target is where a sink's events go.
+type Target struct {
+	Writer Writer
+
+	// Filter says which events the sink wants. The zero value is all.
+	Filter Filter
+
+	// DeadLetters keeps what the store will never take. Without one, a
+	// Refused is an error like any other, and the write is tried again.
+	DeadLetters DeadLetters
+}
+
 // Sink delivers to one Writer.
 type Sink struct {
 	name string
@@ -115,14 +116,17 @@ type Sink struct {
 }
 
 // New returns a sink that is ready for Offer; Start makes it deliver.
-func New(name string, cfg Config, w Writer, src Source, log *slog.Logger, set *metrics.Set) (*Sink, error) {
+func New(name string, cfg Config, dst Target, src Source, log *slog.Logger, set *metrics.Set) (*Sink, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("sink %s: %w", name, err)
+	}
+	if err := dst.Filter.Validate(); err != nil {
+		return nil, fmt.Errorf("sink %s: filter: %w", name, err)
 	}
 	s := &Sink{
 		name:     name,
 		cfg:      cfg,
-		w:        w,
+		w:        dst.Writer,
 		src:      src,
 		log:      log.With("sink", name),
 		progress: newProgress(src.Low, src.Done, src.Tail),

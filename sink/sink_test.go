@@ -132,7 +132,7 @@ func newTestSink(t *testing.T, log *fakeLog, store Writer, change func(*Config))
 		change(&cfg)
 	}
 	pool := &event.Pool{}
-	s, err := New("test", cfg, store, Source{
+	s, err := New("test", cfg, Target{Writer: store}, Source{
 		Backlog: log, Checkpoint: log, Enricher: log, Pool: pool,
 		Low: log.low, Done: log.done, Tail: log.safe(), Safe: log.safe,
 	}, slog.New(slog.NewTextHandler(io.Discard, nil)), metrics.NewSet())

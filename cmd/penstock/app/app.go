@@ -122,7 +122,7 @@ func (a *App) newSink(pool *event.Pool) (*sink.Sink, error) {
 		return nil, fmt.Errorf("cannot find the store's position in the journal: %w", err)
 	}
 	low, done := consumer.Progress()
-	s, err := sink.New("embedded", a.cfg.Delivery, a.store, sink.Source{
+	s, err := sink.New("embedded", a.cfg.Delivery, sink.Target{Writer: a.store}, sink.Source{
 		Backlog:    a.journal.NewReader(low),
 		Checkpoint: checkpoint{consumer},
 		Enricher:   a.table,
