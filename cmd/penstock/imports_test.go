@@ -34,6 +34,7 @@ var rooms = []room{
 	{"sink/*", []string{"ingest/event", "sink", "sink/ndjson", "sink/remote"}, "a store knows batches and the words of delivery, what stores share, and no other store"},
 	{"sink/ndjson", []string{"ingest/event"}, "the form of a line is the file's and the dead letters', and knows neither"},
 	{"sink/remote", []string{"ingest/event", "sink"}, "what stores behind HTTP share knows none of them"},
+	{"sink/sinktest", []string{"ingest/event", "loadtest/sim"}, "real servers and real data for tests, which are the only ones that import it"},
 	{"loadtest", nil, "the load generator knows the wire, never the code: what both got wrong together nobody would see"},
 	{"bench", []string{"*"}, ""},
 	{"cmd", []string{"*"}, ""},
@@ -108,6 +109,9 @@ func violations(p listed) []string {
 			}
 			if within(to, "cmd") && !within(path, "cmd") || within(to, "bench") && !within(path, "bench") {
 				faults = append(faults, fmt.Sprintf("%s imports %s: programs are not libraries", path, to))
+			}
+			if to == "sink/sinktest" && own.path != "bench" {
+				faults = append(faults, fmt.Sprintf("%s imports %s: it is for tests only", path, to))
 			}
 			continue
 		}
@@ -184,6 +188,10 @@ func TestImportRulesBite(t *testing.T) {
 		{"sink/influx", module + "/sink/remote", false},
 		{"sink/ndjson", module + "/sink", true},
 		{"sink/remote", module + "/sink/influx", true},
+		{"sink/sinktest", module + "/loadtest/sim", false},
+		{"sink/sinktest", module + "/sink", true},
+		{"cmd/penstock/app", module + "/sink/sinktest", true},
+		{"sink/influx", module + "/sink/sinktest", true},
 		{"loadtest/k6", module + "/ingest/event", true},
 		{"loadtest/cmd", module + "/loadtest/fleet", false},
 		{"loadtest", "github.com/valyala/fasthttp", false},
