@@ -5,7 +5,8 @@
 // The components own their Config structs; this package only aggregates and
 // fills them. Everything it knows about a setting it reads off the struct
 // field: `yaml` gives the key, `help` and `unit` the reference, `default` the
-// value of a new list element, `secret:"true"` hides the value from print.
+// value of a new list element, `secret:"true"` hides the value from print,
+// `when` names the value of the key `type` beside it with which it counts.
 //
 // The file is mapped by a walk over goccy/go-yaml's syntax tree rather than by
 // a decoder, because the decoders at hand stop at the first fault or lose the

@@ -30,6 +30,7 @@ type field struct {
 	def    string // the default tag
 	unit   string
 	secret bool
+	when   string // counts only where the key `type` beside it says so
 }
 
 // fields lists the keys of a struct type in the order of declaration. A field
@@ -62,6 +63,7 @@ func fields(t reflect.Type) []field {
 			def:    sf.Tag.Get("default"),
 			unit:   sf.Tag.Get("unit"),
 			secret: sf.Tag.Get("secret") == "true",
+			when:   sf.Tag.Get("when"),
 		})
 	}
 	return all
@@ -162,6 +164,17 @@ func leaves(v reflect.Value, prefix string) []leaf {
 // envName derives a setting's environment variable from its path.
 func envName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+}
+
+// typeOf returns the value of the key `type` of v, a struct: what the `when`
+// tags of its other fields are compared with. It is empty if there is none.
+func typeOf(v reflect.Value) string {
+	for _, f := range fields(v.Type()) {
+		if f.name == "type" && f.typ.Kind() == reflect.String {
+			return v.FieldByIndex(f.index).String()
+		}
+	}
+	return ""
 }
 
 // validator is a section that can judge itself.

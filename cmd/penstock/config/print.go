@@ -44,7 +44,11 @@ func Print(c Config, origins Origins) ([]byte, error) {
 // tree turns a struct into ordered keys and values for the encoder.
 func tree(v reflect.Value) yaml.MapSlice {
 	var all yaml.MapSlice
+	kind := typeOf(v)
 	for _, f := range fields(v.Type()) {
+		if f.when != "" && f.when != kind {
+			continue
+		}
 		all = append(all, yaml.MapItem{Key: f.name, Value: value(f, v.FieldByIndex(f.index))})
 	}
 	return all

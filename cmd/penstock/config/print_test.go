@@ -105,7 +105,12 @@ items: []
 
 func printed(t *testing.T, s sample) string {
 	t.Helper()
-	text, err := yaml.Marshal(tree(reflect.ValueOf(s)))
+	return printedValue(t, reflect.ValueOf(s))
+}
+
+func printedValue(t *testing.T, v reflect.Value) string {
+	t.Helper()
+	text, err := yaml.Marshal(tree(v))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -124,14 +125,19 @@ func (d *document) section(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	known := fields(v.Type())
+	kind := typeOf(v)
 next:
 	for _, entry := range d.entries(n, path) {
 		name := entry.Key.GetToken().Value
 		for _, f := range known {
-			if f.name == name {
-				d.setting(entry.Value, v.FieldByIndex(f.index), f, join(path, name))
-				continue next
+			if f.name != name {
+				continue
 			}
+			d.setting(entry.Value, v.FieldByIndex(f.index), f, join(path, name))
+			if f.when != "" && f.when != kind && kind != "" {
+				d.fault(entry.Key, join(path, name), "is for type %s, and the type here is %s", f.when, kind)
+			}
+			continue next
 		}
 		d.fault(entry.Key, join(path, name), "unknown key%s", meant(d.root, known, path, name))
 	}
@@ -183,13 +189,29 @@ func (d *document) setting(n ast.Node, v reflect.Value, f field, path string) {
 		all := reflect.MakeSlice(v.Type(), len(items), len(items))
 		for i, item := range items {
 			at := fmt.Sprintf("%s[%d]", path, i)
-			setDefaults(all.Index(i))
 			d.origins[at] = d.origin(item)
-			d.section(item, all.Index(i), at)
+			d.element(item, all.Index(i), at)
 		}
 		v.Set(all)
 	}
 	d.origins[path] = d.origin(n)
+}
+
+// defaulter is an element of a list whose defaults depend on what it says
+// itself, such as its type. SetDefaults overwrites everything else.
+type defaulter interface{ SetDefaults() }
+
+// element maps a mapping onto v, a new element of a list.
+func (d *document) element(n ast.Node, v reflect.Value, path string) {
+	if e, ok := v.Addr().Interface().(defaulter); ok {
+		// What is wrong with it the second reading tells.
+		first := document{root: d.root, anchors: maps.Clone(d.anchors), origins: Origins{}}
+		first.section(n, v, path)
+		e.SetDefaults()
+	} else {
+		setDefaults(v)
+	}
+	d.section(n, v, path)
 }
 
 func (d *document) items(n ast.Node, path string) ([]ast.Node, bool) {
@@ -243,8 +265,13 @@ func describe(n ast.Node) string {
 	return fmt.Sprintf("%.64q", text)
 }
 
-// setDefaults fills a new element of a list from its default tags.
+// setDefaults fills a new element of a list from its default tags, or as it
+// does itself.
 func setDefaults(v reflect.Value) {
+	if e, ok := v.Addr().Interface().(defaulter); ok {
+		e.SetDefaults()
+		return
+	}
 	for _, l := range leaves(v, "") {
 		if l.shape == scalar && l.def != "" {
 			if err := l.set(l.value, l.def); err != nil {
