@@ -1,0 +1,102 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	// debounce is how long the file's directory has to be quiet before the
+	// file is read: an editor writes it in several steps.
+	debounce = 250 * time.Millisecond
+	// pollEvery is for file systems that report no changes.
+	pollEvery = 15 * time.Second
+)
+
+// Watcher tells when what a configuration file says has changed, by whatever
+// way: it may be written to, replaced by a rename, or reached through symbolic
+// links that are swapped, as Kubernetes does with a ConfigMap.
+type Watcher struct {
+	file string
+	log  *slog.Logger
+	seen [sha256.Size]byte // of what was there at the last look
+	poll time.Duration
+}
+
+// NewWatcher returns a Watcher that compares with what the file says now, so
+// call it before Load.
+func NewWatcher(file string, log *slog.Logger) *Watcher {
+	w := &Watcher{file: file, log: log, poll: pollEvery}
+	w.seen = w.sum()
+	return w
+}
+
+// sum identifies what the file says. A file that cannot be read says nothing.
+func (w *Watcher) sum() [sha256.Size]byte {
+	text, err := readFile(w.file)
+	if err != nil {
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(text)
+}
+
+// Run calls changed, in its own goroutine, after each change until ctx is
+// done. A change that is undone within the debounce time is none. It is
+// called once.
+func (w *Watcher) Run(ctx context.Context, changed func()) {
+	dirs, err := fsnotify.NewWatcher()
+	if err != nil {
+		w.log.Warn("cannot watch the configuration file, it is polled only", "file", w.file, "interval", w.poll, "error", err)
+		dirs = &fsnotify.Watcher{} // its channels are nil and never ready
+	} else {
+		defer func() { _ = dirs.Close() }()
+	}
+	// Directories are watched, not the file: it may be replaced, or vanish and
+	// come back. Watching what is watched already does nothing; a directory
+	// that is not there now is tried again at the next look.
+	watch := func() {
+		if err != nil {
+			return
+		}
+		_ = dirs.Add(filepath.Dir(w.file))
+		if real, err := filepath.EvalSymlinks(w.file); err == nil {
+			_ = dirs.Add(filepath.Dir(real))
+		}
+	}
+	look := func() {
+		watch()
+		if now := w.sum(); now != w.seen {
+			w.seen = now
+			changed()
+		}
+	}
+	look() // what happened between NewWatcher and now
+
+	poll := time.NewTicker(w.poll)
+	defer poll.Stop()
+	quiet := time.NewTimer(0)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-poll.C:
+			look()
+		case <-quiet.C:
+			look()
+		case _, ok := <-dirs.Events:
+			if !ok {
+				return
+			}
+			// Whichever file it was: with links, any may be this one's.
+			quiet.Reset(debounce)
+		case err := <-dirs.Errors:
+			w.log.Warn("cannot watch the configuration file as it should be", "file", w.file, "error", err)
+		}
+	}
+}
