@@ -17,6 +17,7 @@ const (
 	scalar               // one value
 	list                 // a sequence of scalars
 	table                // a mapping from free names to scalars
+	lists                // a mapping from free names to sequences of scalars; set in the file only
 	records              // a sequence of structs; set in the file only
 )
 
@@ -81,6 +82,8 @@ func shapeOf(t reflect.Type, where string) shape {
 		return records
 	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String && isScalar(t.Elem()):
 		return table
+	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String && t.Elem().Kind() == reflect.Slice && isScalar(t.Elem().Elem()):
+		return lists
 	}
 	panic(fmt.Sprintf("BUG: %s: a setting cannot have the type %s", where, t))
 }
@@ -101,8 +104,11 @@ func isScalar(t reflect.Type) bool {
 // kind is what people call the type of a scalar.
 func (f field) kind() string {
 	t := f.typ
-	if f.shape == list || f.shape == table {
+	switch f.shape {
+	case list, table:
 		t = t.Elem()
+	case lists:
+		t = t.Elem().Elem()
 	}
 	switch {
 	case f.shape == records:

@@ -59,17 +59,20 @@ func value(f field, v reflect.Value) any {
 	case section:
 		return tree(v)
 	case list:
-		items := []any{}
-		for i := range v.Len() {
-			items = append(items, one(f, v.Index(i)))
-		}
-		return items
-	case table:
+		return sequence(f, v)
+	case table, lists:
 		all := yaml.MapSlice{}
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
-			all = append(all, yaml.MapItem{Key: k.String(), Value: one(f, v.MapIndex(k))})
+			x := v.MapIndex(k)
+			item := yaml.MapItem{Key: k.String()}
+			if f.shape == lists {
+				item.Value = sequence(f, x)
+			} else {
+				item.Value = one(f, x)
+			}
+			all = append(all, item)
 		}
 		return all
 	case records:
@@ -80,6 +83,14 @@ func value(f field, v reflect.Value) any {
 		return items
 	}
 	return one(f, v)
+}
+
+func sequence(f field, v reflect.Value) []any {
+	items := []any{}
+	for i := range v.Len() {
+		items = append(items, one(f, v.Index(i)))
+	}
+	return items
 }
 
 // one is a scalar as the encoder wants it: numbers and truth values as such,

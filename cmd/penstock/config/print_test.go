@@ -72,7 +72,7 @@ func TestPrintTellsOrigins(t *testing.T) {
 func TestPrintEveryShape(t *testing.T) {
 	t.Parallel()
 	s := sample{Name: "true", On: true, Size: 64 << 20, Ratio: 0.1, Names: []string{"1", "a b"},
-		Labels: map[string]string{"b": "x", "a": "007"}, Inner: sampleInner{Token: "hunter2"}}
+		Labels: map[string]string{"b": "x", "a": "007"}, Match: map[string][]int{"y": {2}, "x": {}}, Inner: sampleInner{Token: "hunter2"}}
 	got := printed(t, s)
 	want := `name: "true"
 "on": true
@@ -88,6 +88,10 @@ names:
 labels:
   a: "007"
   b: x
+match:
+  x: []
+  "y":
+  - 2
 inner:
   max_depth: 0
   token: (set)

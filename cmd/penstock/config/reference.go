@@ -65,6 +65,9 @@ func describeLeaf(l leaf) []Key {
 		k.Default = strings.Join(items, ",")
 	case table:
 		k.Type = "table of " + k.Type
+	case lists:
+		k.Type = "table of lists of " + k.Type
+		k.Env = ""
 	case records:
 		k.Env = ""
 		keys := []Key{k}

@@ -158,18 +158,9 @@ func (d *document) setting(n ast.Node, v reflect.Value, f field, path string) {
 			return
 		}
 	case list:
-		items, ok := d.items(n, path)
-		if !ok {
+		if !d.sequence(n, v, f, path) {
 			return
 		}
-		all := reflect.MakeSlice(v.Type(), len(items), len(items))
-		for i, item := range items {
-			at := fmt.Sprintf("%s[%d]", path, i)
-			if item = d.resolve(item, at); item != nil {
-				d.scalar(item, all.Index(i), f, at)
-			}
-		}
-		v.Set(all)
 	case table:
 		all := reflect.MakeMap(v.Type())
 		for _, entry := range d.entries(n, path) {
@@ -177,6 +168,17 @@ func (d *document) setting(n ast.Node, v reflect.Value, f field, path string) {
 			x := reflect.New(v.Type().Elem()).Elem()
 			value := d.resolve(entry.Value, join(path, name))
 			if value != nil && d.scalar(value, x, f, join(path, name)) {
+				all.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), x)
+			}
+		}
+		v.Set(all)
+	case lists:
+		all := reflect.MakeMap(v.Type())
+		for _, entry := range d.entries(n, path) {
+			name := entry.Key.GetToken().Value
+			x := reflect.New(v.Type().Elem()).Elem()
+			value := d.resolve(entry.Value, join(path, name))
+			if value != nil && d.sequence(value, x, f, join(path, name)) {
 				all.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), x)
 			}
 		}
@@ -195,6 +197,23 @@ func (d *document) setting(n ast.Node, v reflect.Value, f field, path string) {
 		v.Set(all)
 	}
 	d.origins[path] = d.origin(n)
+}
+
+// sequence maps a list onto v, a slice of scalars.
+func (d *document) sequence(n ast.Node, v reflect.Value, f field, path string) bool {
+	items, ok := d.items(n, path)
+	if !ok {
+		return false
+	}
+	all := reflect.MakeSlice(v.Type(), len(items), len(items))
+	for i, item := range items {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if item = d.resolve(item, at); item != nil {
+			d.scalar(item, all.Index(i), f, at)
+		}
+	}
+	v.Set(all)
+	return true
 }
 
 // defaulter is an element of a list whose defaults depend on what it says

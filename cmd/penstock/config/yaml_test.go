@@ -19,6 +19,7 @@ type sample struct {
 	Size   int64             `yaml:"size" unit:"bytes"`
 	Names  []string          `yaml:"names"`
 	Labels map[string]string `yaml:"labels"`
+	Match  map[string][]int  `yaml:"match"`
 	Inner  sampleInner       `yaml:"inner"`
 	Items  []sampleItem      `yaml:"items"`
 	Code   int               // not a setting
@@ -56,6 +57,7 @@ wait: 1d12h
 size: 64MiB
 names: [a, "b,c"]
 labels: &labels {site: 012, room: "3"}
+match: {a: [1, 2], b: [3]}
 inner:
   max_depth: 1_000
 items:
@@ -70,6 +72,7 @@ items:
 		Wait: 36 * time.Hour, Size: 64 << 20,
 		Names:  []string{"a", "b,c"},
 		Labels: map[string]string{"site": "012", "room": "3"},
+		Match:  map[string][]int{"a": {1, 2}, "b": {3}},
 		Inner:  sampleInner{MaxDepth: 1000},
 		Items:  make([]sampleItem, 2),
 	}
@@ -79,7 +82,7 @@ items:
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	for key, line := range map[string]string{"name": "f.yaml:2", "inner.max_depth": "f.yaml:12", "items[1].wait": "f.yaml:15"} {
+	for key, line := range map[string]string{"name": "f.yaml:2", "inner.max_depth": "f.yaml:13", "items[1].wait": "f.yaml:16"} {
 		if origins.of(key) != line {
 			t.Errorf("origin of %s: got %q, want %q", key, origins.of(key), line)
 		}
@@ -110,6 +113,7 @@ wait: 10
 size: 64M
 names: a
 labels: {a: [1], b: 2}
+match: {a: 1, b: [x]}
 inner:
   maxdepth: 1
   max_depth: [1]
@@ -129,12 +133,14 @@ f.yaml:7: wait: must be a duration with its unit, such as 500ms, 10s, 1h30m or 3
 f.yaml:8: size: must be a number of bytes such as 65536, 64KiB or 4MB, got "64M"
 f.yaml:9: names: must be a list of ` + "`- item`" + ` lines, got "a"
 f.yaml:10: labels.a: must be a single value (text), got a list
-f.yaml:12: inner.maxdepth: unknown key; did you mean max_depth?
-f.yaml:13: inner.max_depth: must be a single value (whole number), got a list
-f.yaml:14: inner.wait: unknown key; did you mean wait?
-f.yaml:17: items[0].wait: must be a duration with its unit, such as 500ms, 10s, 1h30m or 365d, got "soon"
-f.yaml:18: items[1].pth: unknown key; did you mean path?
-f.yaml:19: tiny: 128 is too large`},
+f.yaml:11: match.a: must be a list of ` + "`- item`" + ` lines, got "1"
+f.yaml:11: match.b[0]: must be a whole number, got "x"
+f.yaml:13: inner.maxdepth: unknown key; did you mean max_depth?
+f.yaml:14: inner.max_depth: must be a single value (whole number), got a list
+f.yaml:15: inner.wait: unknown key; did you mean wait?
+f.yaml:18: items[0].wait: must be a duration with its unit, such as 500ms, 10s, 1h30m or 365d, got "soon"
+f.yaml:19: items[1].pth: unknown key; did you mean path?
+f.yaml:20: tiny: 128 is too large`},
 		{"key of another section", "max_depth: 1\nzzz: 1\n",
 			"f.yaml:1: max_depth: unknown key; did you mean inner.max_depth?\nf.yaml:2: zzz: unknown key"},
 		{"twice", "count: 1\nname: x\ncount: 2\n", "f.yaml:3: count: stands twice, first at f.yaml:1"},
