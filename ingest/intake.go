@@ -45,7 +45,7 @@ type Sink interface {
 type Intake struct {
 	journal  Journal
 	enricher Enricher
-	sinks    []Sink
+	sinks    atomic.Pointer[[]Sink]
 	pool     *pool
 	seen     *duplicates
 
@@ -64,15 +64,23 @@ func New(cfg Config, j Journal, e Enricher, sinks []Sink, set *metrics.Set) (*In
 	in := &Intake{
 		journal:      j,
 		enricher:     e,
-		sinks:        sinks,
 		journalStage: set.NewPrometheusHistogramExt(`penstock_stage_seconds{stage="journal"}`, event.StageBuckets()),
 	}
+	in.SetSinks(sinks)
 	if cfg.DuplicateDevices > 0 {
 		in.seen = newDuplicates(cfg.DuplicateDevices, set)
 	}
 	in.pool = newPool(cfg, in.process, set)
 	return in, nil
 }
+
+// SetSinks replaces the sinks; it takes the slice. Batches that are appended to
+// the journal after it has returned reach the new sinks and only these; those
+// that were appended before reach either all of the old or all of the new
+// ones. So a sink that is new must not count on those before: it takes up
+// where the journal's end is after SetSinks, and reads what it needs of the
+// rest from disk.
+func (in *Intake) SetSinks(sinks []Sink) { in.sinks.Store(&sinks) }
 
 // Screen borrows b and takes out of it what must not be accepted although it
 // is well formed: envelopes that were acknowledged before, and events of
@@ -106,7 +114,7 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 		in.seen.remember(b)
 	}
 	if !in.pool.push(b) {
-		for _, s := range in.sinks {
+		for _, s := range *in.sinks.Load() {
 			s.Skip(b.Position, b.Next)
 		}
 	}
@@ -137,7 +145,7 @@ func (in *Intake) Close() {
 // process is a worker's work on one batch.
 func (in *Intake) process(b *event.Batch) {
 	in.enricher.Enrich(b)
-	for _, s := range in.sinks {
+	for _, s := range *in.sinks.Load() {
 		s.Offer(b)
 	}
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -140,4 +141,96 @@ func TestClosedIntakeRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	b.Release() // panics if Accept did not take its reference
+}
+
+// recorder is a sink that remembers what it was told of.
+type recorder struct {
+	mu   sync.Mutex
+	told map[uint64]int
+	from uint64 // the journal's end after SetSinks
+}
+
+func (r *recorder) Offer(b *event.Batch)   { r.tell(b.Position) }
+func (r *recorder) Skip(from, next uint64) { r.tell(from) }
+
+func (r *recorder) tell(pos uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.told == nil {
+		r.told = map[uint64]int{}
+	}
+	r.told[pos]++
+}
+
+// TestSinksAreReplacedUnderLoad has sinks come and go while batches are
+// accepted: each sink hears, once, of every batch that was appended between
+// its SetSinks and the next.
+func TestSinksAreReplacedUnderLoad(t *testing.T) {
+	t.Parallel()
+	r := &rooms{}
+	cfg := DefaultConfig()
+	cfg.QueueBytes = 1 << 20 // so that batches are skipped, too
+	in := newTestIntake(t, r, cfg)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	p := &event.Pool{}
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := in.Accept(envelope(p, "d", "", 0, 5), event.Durable); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	end := func() uint64 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.next
+	}
+	var recorders []*recorder
+	for range 50 {
+		x := &recorder{}
+		in.SetSinks([]Sink{x, r})
+		x.from = end()
+		recorders = append(recorders, x)
+		for end() < x.from+200 {
+			runtime.Gosched()
+		}
+	}
+	close(stop)
+	wg.Wait()
+	in.Close()
+	// A batch waits in the queue while sinks are replaced, so a later one may
+	// have got it, but one of them and only one.
+	told := map[uint64]int{}
+	for i, x := range recorders {
+		for pos, n := range x.told {
+			told[pos] += n
+			if i+1 < len(recorders) && pos >= recorders[i+1].from {
+				t.Errorf("sink %d was told of %d, which came after it was replaced", i, pos)
+			}
+		}
+	}
+	missed := 0
+	for pos := recorders[0].from; pos < r.next; pos += 10 {
+		switch n := told[pos]; {
+		case n == 0:
+			missed++
+		case n > 1:
+			t.Errorf("%d was told %d times", pos, n)
+		}
+	}
+	if missed > 0 {
+		t.Errorf("%d batches reached no sink", missed)
+	}
+	if r.skipped == 0 {
+		t.Error("the test did not fill the queue")
+	}
 }
