@@ -15,13 +15,31 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// snapshot is one version of the table. It does not change once it is
-// published.
+// snapshot is a table. What is below its devices is looked at only by those
+// who change it, under changes.mu.
 type snapshot struct {
 	devices  *xsync.MapOf[string, *event.Labels]
-	version  uint64
 	loadedAt time.Time
-	sources  []SourceStatus
+	rows     []int // of each source
+
+	// layers say what each source gives a device, in their order. They are
+	// nil where the only source is a file, whose rows are the table.
+	layers []layer
+
+	// under says what the sources give to those devices that have an
+	// override.
+	under map[string]base
+}
+
+// layer is what one source says, by device.
+type layer interface {
+	Load(device string) (*event.Labels, bool)
+}
+
+// base is what the sources together give a device.
+type base struct {
+	labels *event.Labels
+	known  bool
 }
 
 // builder makes a snapshot of what the sources emit. It is used once, by one
@@ -29,13 +47,17 @@ type snapshot struct {
 type builder struct {
 	ctx     context.Context
 	cfg     *Config
-	old     *snapshot // nil at first
+	old     *snapshot       // nil at first
+	under   map[string]base // a copy of the old one's
+	layered bool            // rows of each source are kept apart as well
+	layers  []layer
+	layer   *xsync.MapOf[string, *event.Labels] // of the source that emits; nil if it has its own
 	entries []entry
 	byName  map[string]uint32        // device -> index in entries
 	sets    map[string]*event.Labels // encoded labels -> the labels, shared by all devices that have them
 	faults  faultList
 
-	source string // the one that emits now
+	source string // the one that emits
 	number uint32 // and its place in the list, from 0
 	rows   int    // of that source
 
@@ -64,8 +86,18 @@ func newBuilder(ctx context.Context, cfg *Config, old *snapshot) *builder {
 }
 
 // begin says that the rows to come are those of the source with that number.
-func (b *builder) begin(number int, source string) {
+// own is the source's layer where it keeps one itself.
+func (b *builder) begin(number int, source string, own layer) {
 	b.source, b.number, b.rows = source, uint32(number), 0
+	b.layer = nil
+	if !b.layered {
+		return
+	}
+	if own == nil {
+		b.layer = xsync.NewMapOf[string, *event.Labels]()
+		own = b.layer
+	}
+	b.layers = append(b.layers, own)
 }
 
 // add takes the next row of the source. Faults of the row are collected; an
@@ -79,11 +111,10 @@ func (b *builder) add(r row) error {
 	if r.fault != "" {
 		return b.fault(r, r.fault)
 	}
-	if fault := checkDevice(r.device); fault != "" {
+	if r.hasReady {
+		b.merged = append(b.merged[:0], r.ready.All()...)
+	} else if fault := b.check(r); fault != "" {
 		return b.fault(r, fault)
-	}
-	if fault := b.take(r.labels); fault != "" {
-		return b.fault(r, fmt.Sprintf("device %q: %s", r.device, fault))
 	}
 	i, again := b.byName[r.device]
 	if again {
@@ -93,12 +124,23 @@ func (b *builder) add(r row) error {
 			}
 			return b.fault(r, fmt.Sprintf("device %q is given twice, first on line %d", r.device, b.entries[i].line))
 		}
+	}
+	if b.layer != nil {
+		own, err := b.share(r.device, nil)
+		if err != nil {
+			return b.fault(r, fmt.Sprintf("device %q: %v", r.device, err))
+		}
+		b.layer.Store(strings.Clone(r.device), own)
+	}
+	ready := r.ready
+	if again {
 		b.mergeUnder(b.entries[i].labels)
+		ready = nil
 	}
 	if len(b.merged) > b.cfg.MaxLabels {
 		return b.fault(r, fmt.Sprintf("device %q has %d labels, max_labels is %d", r.device, len(b.merged), b.cfg.MaxLabels))
 	}
-	labels, err := b.share(r.device)
+	labels, err := b.share(r.device, ready)
 	if err != nil {
 		return b.fault(r, fmt.Sprintf("device %q: %v", r.device, err))
 	}
@@ -120,6 +162,18 @@ func (b *builder) add(r row) error {
 
 func (b *builder) fault(r row, text string) error {
 	return b.faults.add(b.source, r.line, text)
+}
+
+// check checks a row and puts its labels into b.merged. It returns what is
+// wrong with it, or "".
+func (b *builder) check(r row) string {
+	if fault := checkDevice(r.device); fault != "" {
+		return fault
+	}
+	if fault := b.take(r.labels); fault != "" {
+		return fmt.Sprintf("device %q: %s", r.device, fault)
+	}
+	return ""
 }
 
 // take checks the labels of a row and puts those with a value, sorted by
@@ -149,25 +203,28 @@ func (b *builder) take(labels []event.Label) string {
 // mergeUnder adds to b.merged those of the earlier sources' labels whose
 // names it does not have, and keeps it sorted.
 func (b *builder) mergeUnder(earlier *event.Labels) {
-	later := b.merged
-	out := b.spare[:0]
-	for _, l := range earlier.All() {
+	b.merged, b.spare = mergeLabels(b.spare[:0], earlier.All(), b.merged), b.merged
+}
+
+// mergeLabels appends the labels of two lists that are sorted by name. Where
+// both have one, the later wins.
+func mergeLabels(dst, earlier, later []event.Label) []event.Label {
+	for _, l := range earlier {
 		for len(later) > 0 && later[0].Name < l.Name {
-			out = append(out, later[0])
+			dst = append(dst, later[0])
 			later = later[1:]
 		}
 		if len(later) == 0 || later[0].Name != l.Name {
-			out = append(out, l)
+			dst = append(dst, l)
 		}
 	}
-	out = append(out, later...)
-	b.merged, b.spare = out, b.merged
+	return append(dst, later...)
 }
 
 // share returns b.merged as labels: those that the device had before if they
-// are the same, else those of another device that has the same, else new
-// ones. No labels are nil.
-func (b *builder) share(device string) (*event.Labels, error) {
+// are the same, else those of another device that has the same, else ready
+// ones if there are, else new ones. No labels are nil.
+func (b *builder) share(device string, ready *event.Labels) (*event.Labels, error) {
 	if len(b.merged) == 0 {
 		return nil, nil
 	}
@@ -187,28 +244,46 @@ func (b *builder) share(device string) (*event.Labels, error) {
 	if shared != nil {
 		return shared, nil
 	}
-	labels, err := event.NewLabels(b.merged)
-	if err != nil {
-		return nil, err
+	labels := ready
+	if labels == nil {
+		var err error
+		if labels, err = event.NewLabels(b.merged); err != nil {
+			return nil, err
+		}
 	}
 	// The key aliases the labels' own bytes, which never change.
 	b.sets[event.String(labels.Encoded())] = labels
 	return labels, nil
 }
 
-// unchanged reports whether the new table would say what the old one says.
-// Labels that are equal are identical here, thanks to share.
+// unchanged reports whether the new table would say what the sources said in
+// the old one. Labels that are equal are identical here, thanks to share.
 func (b *builder) unchanged() bool {
-	if b.old == nil || b.old.devices.Size() != len(b.entries) {
+	if b.old == nil || b.old.devices.Size()-added(b.under) != len(b.entries) {
 		return false
 	}
 	for i := range b.entries {
 		e := &b.entries[i]
-		if labels, ok := b.old.devices.Load(e.device); !ok || labels != e.labels {
+		if u, overridden := b.under[e.device]; overridden {
+			if !u.known || !u.labels.Equal(e.labels) {
+				return false
+			}
+		} else if labels, ok := b.old.devices.Load(e.device); !ok || labels != e.labels {
 			return false
 		}
 	}
 	return true
+}
+
+// added returns how many devices are in the table by their override alone.
+func added(under map[string]base) int {
+	n := 0
+	for _, u := range under {
+		if !u.known {
+			n++
+		}
+	}
+	return n
 }
 
 // finish returns the devices' map, made for as many as there are.

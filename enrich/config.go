@@ -3,10 +3,11 @@ package enrich
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/penstock-io/penstock/enrich/httpsource"
+	"github.com/penstock-io/penstock/enrich/pgsource"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -14,7 +15,7 @@ import (
 // from DefaultConfig: the bounds have no meaning at zero.
 type Config struct {
 	// Sources are merged in their order. None means that no event is enriched.
-	Sources []Source `yaml:"sources" help:"Files that say which labels a device has. Where two give the same label of the same device, the later one in this list wins."`
+	Sources []Source `yaml:"sources" help:"Files, databases and URLs that say which labels a device has. Where two give the same label of the same device, the later one in this list wins; labels set by PUT /v1/devices win over all."`
 
 	// Unknown is accept, label or reject; empty means accept.
 	Unknown string `yaml:"unknown" default:"accept" help:"What becomes of events of devices that are in no source: accept (stored as they are), label (stored with unknown_label) or reject (refused with unknown_device)."`
@@ -39,22 +40,46 @@ type Config struct {
 	// the files have been quiet for ten times as long, before it counts.
 	Debounce time.Duration `yaml:"debounce" default:"200ms" help:"Time without a change after which the files are read again."`
 
+	// StartTimeout must be positive.
+	StartTimeout time.Duration `yaml:"start_timeout" default:"10s" help:"How long the start waits for databases and URLs. One that does not answer is read from the copy of its last rows, or is empty until it answers; with required and without a copy it ends the start."`
+
+	// MaxOverrides must be positive.
+	MaxOverrides int `yaml:"max_overrides" default:"10000" help:"Number of devices whose labels may be set by PUT /v1/devices."`
+
+	Lookup LookupConfig `yaml:"lookup" help:"Looking up devices that are in no source."`
+
+	// Dir is where overrides, and copies of what was fetched, are kept. It is
+	// no setting: the program sets it. Empty means that nothing is kept.
+	Dir string `yaml:"-"`
+
 	// PollInterval must be positive.
 	PollInterval time.Duration `yaml:"poll_interval" default:"30s" help:"Time between two looks at the files' size and modification time, for file systems that report no changes."`
 }
 
-// Source is one file.
+// Source is one place where rows come from.
 type Source struct {
-	// Path is relative to the working directory. It may be a symbolic link.
-	Path string `yaml:"path" help:"Path of the file, relative to the working directory."`
+	// Type is file, postgres or http; empty means file.
+	Type string `yaml:"type" default:"file" help:"What the source is: file, postgres or http."`
 
-	// Format is csv, json or ndjson; empty means that the file's extension
-	// says it.
-	Format string `yaml:"format" help:"Format of the file: csv, json or ndjson. Empty: by its extension."`
+	// Name must be set but for files, which have their path.
+	Name string `yaml:"name" help:"Name in logs, metrics and /v1/enrichment, [a-z0-9_-] and at most 32 long. A file is named by its path if it has none; others must have one."`
+
+	// Path is relative to the working directory. It may be a symbolic link.
+	Path string `yaml:"path" help:"With type file: path of the file, relative to the working directory."`
+
+	// Format is csv, json or ndjson; empty means that the file's extension,
+	// or the answer's Content-Type, says it.
+	Format string `yaml:"format" help:"With type file or http: csv, json or ndjson. Empty: by the file's extension, or by the answer's Content-Type."`
 
 	// DeviceColumn is the column, or the JSON member, with the device's name;
 	// empty means device.
 	DeviceColumn string `yaml:"device_column" default:"device" help:"Column or JSON member that holds the device's name. Every other one is a label."`
+
+	// Required is for sources that are not files.
+	Required bool `yaml:"required" default:"false" help:"With type postgres or http: do not start without this source's rows. A copy of earlier rows is enough. A file is always required."`
+
+	Postgres pgsource.Config   `yaml:"postgres" when:"postgres" help:"With type postgres."`
+	HTTP     httpsource.Config `yaml:"http" when:"http" help:"With type http."`
 }
 
 // The policies for devices that are in no source.
@@ -65,7 +90,7 @@ const (
 )
 
 const (
-	maxSources          = 64 // files of one table
+	maxSources          = 64 // of one table
 	defaultUnknownLabel = "enriched=false"
 	defaultDeviceColumn = "device"
 )
@@ -81,6 +106,9 @@ func DefaultConfig() Config {
 		MaxFileBytes: 2 << 30,
 		Debounce:     200 * time.Millisecond,
 		PollInterval: 30 * time.Second,
+		StartTimeout: 10 * time.Second,
+		MaxOverrides: 10_000,
+		Lookup:       defaultLookup(),
 	}
 }
 
@@ -92,18 +120,11 @@ func (c Config) Validate() error {
 	if len(c.Sources) > maxSources {
 		fault("sources: must be at most %d, got %d", maxSources, len(c.Sources))
 	}
-	seen := make(map[string]int, len(c.Sources))
-	for i, s := range c.Sources {
-		if s.Path == "" {
-			fault("sources[%d].path: must be set", i)
-		} else if first, ok := seen[filepath.Clean(s.Path)]; ok {
-			fault("sources[%d].path: %q is sources[%d] already", i, s.Path, first)
-		} else {
-			seen[filepath.Clean(s.Path)] = i
-		}
-		if _, err := s.format(); err != nil && (s.Path != "" || s.Format != "") {
-			fault("sources[%d].format: %w", i, err)
-		}
+	for _, text := range checkSources(c.Sources) {
+		fault("%s", text)
+	}
+	for _, text := range c.Lookup.faults() {
+		fault("lookup.%s", text)
 	}
 	switch c.Unknown {
 	case "", policyAccept:
@@ -112,7 +133,7 @@ func (c Config) Validate() error {
 			fault("unknown_label: %w", err)
 		}
 	case policyReject:
-		if len(c.Sources) == 0 {
+		if len(c.Sources) == 0 && c.Lookup.Type == "" {
 			fault("unknown: reject without sources would reject every event")
 		}
 	default:
@@ -136,6 +157,12 @@ func (c Config) Validate() error {
 	if c.PollInterval < 10*time.Millisecond || c.PollInterval > 24*time.Hour {
 		fault("poll_interval: must be between 10ms and 24h, got %s", c.PollInterval)
 	}
+	if c.StartTimeout < time.Millisecond || c.StartTimeout > time.Hour {
+		fault("start_timeout: must be between 1ms and 1h, got %s", c.StartTimeout)
+	}
+	if c.MaxOverrides < 1 || c.MaxOverrides > 1_000_000 {
+		fault("max_overrides: must be between 1 and 1000000, got %d", c.MaxOverrides)
+	}
 	return errors.Join(errs...)
 }
 
@@ -156,32 +183,4 @@ func (c Config) unknownLabel() (*event.Labels, error) {
 		return nil, fmt.Errorf("value of %s %s", name, fault)
 	}
 	return event.NewLabels([]event.Label{{Name: name, Value: value}})
-}
-
-// format returns one of formatCSV, formatJSON and formatNDJSON.
-func (s Source) format() (string, error) {
-	switch s.Format {
-	case formatCSV, formatJSON, formatNDJSON:
-		return s.Format, nil
-	case "":
-	default:
-		return "", fmt.Errorf("must be csv, json or ndjson, got %q", s.Format)
-	}
-	switch ext := strings.ToLower(filepath.Ext(s.Path)); ext {
-	case ".csv":
-		return formatCSV, nil
-	case ".json":
-		return formatJSON, nil
-	case ".ndjson", ".jsonl":
-		return formatNDJSON, nil
-	default:
-		return "", fmt.Errorf("must be set: the extension %q of %q does not say it", ext, s.Path)
-	}
-}
-
-func (s Source) deviceColumn() string {
-	if s.DeviceColumn == "" {
-		return defaultDeviceColumn
-	}
-	return s.DeviceColumn
 }

@@ -27,7 +27,7 @@ func FuzzParse(f *testing.F) {
 		parse := []func(*input, string, func(row) error) error{parseCSV, parseJSON, parseNDJSON}[format%3]
 		cfg := DefaultConfig()
 		b := newBuilder(t.Context(), &cfg, nil)
-		b.begin(0, "fuzz")
+		b.begin(0, "fuzz", nil)
 		in, err := newInput(t.Context(), strings.NewReader(text), 1<<20)
 		if err != nil {
 			return

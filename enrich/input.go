@@ -29,6 +29,7 @@ type input struct {
 	err error
 
 	maxBytes  int64
+	bound     string  // the setting that is maxBytes
 	delivered int64   // bytes that the parser has read
 	consumed  int64   // bytes that it has made sense of
 	last      byte    // of the bytes delivered
@@ -43,7 +44,7 @@ var (
 )
 
 func newInput(ctx context.Context, r io.Reader, maxBytes int64) (*input, error) {
-	in := &input{ctx: ctx, r: bufio.NewReaderSize(r, 64<<10), maxBytes: maxBytes, line: 1}
+	in := &input{ctx: ctx, r: bufio.NewReaderSize(r, 64<<10), maxBytes: maxBytes, bound: "max_file_bytes", line: 1}
 	start, _ := in.r.Peek(len(markUTF8)) // an error comes again with Read
 	switch {
 	case bytes.HasPrefix(start, markUTF8):
@@ -80,7 +81,7 @@ func (in *input) Read(p []byte) (int, error) {
 		in.delivered += int64(n)
 	}
 	if in.delivered > in.maxBytes {
-		err = fmt.Errorf("the file has more than max_file_bytes, which is %d", in.maxBytes)
+		err = fmt.Errorf("it has more bytes than %s, which is %d", in.bound, in.maxBytes)
 	}
 	if err != nil && err != io.EOF {
 		in.err = err

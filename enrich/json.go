@@ -79,6 +79,10 @@ type jsonParser struct {
 	dec          *json.Decoder
 	deviceMember string
 
+	// optionalDevice says that an object need not name its device, which the
+	// caller knows.
+	optionalDevice bool
+
 	in    *input // nil where the caller counts lines
 	line  int    // of the last token
 	ended bool   // by a fault that makes the rest worthless

@@ -72,7 +72,7 @@ func (p *jsonParser) members(named bool) (row, error) {
 	if _, err := p.token(); err != nil {
 		return r, err
 	}
-	if named && !hasDevice {
+	if named && !hasDevice && !p.optionalDevice {
 		fault("no member is named %q", p.deviceMember)
 	}
 	if hasLabels && beside != "" {

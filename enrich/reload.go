@@ -3,6 +3,7 @@ package enrich
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -16,12 +17,15 @@ const maxMoves = 5
 // candidate is what a load made of the sources.
 type candidate struct {
 	next       *snapshot // nil if nothing has changed
+	layers     []layer   // of the sources, where they are kept, also if nothing has changed
+	rows       []int     // of the sources
 	stamps     []string  // of the sources, in their order
 	unfinished bool      // a source looks as if somebody were still writing it
 }
 
-// Reload reads all sources now and swaps in what they say. On an error the
-// old table stays. It is what SIGHUP calls, from any goroutine.
+// Reload reads all files now and swaps in what they say; databases and URLs
+// are fetched again, which it does not wait for. On an error the old table
+// stays. It is what SIGHUP calls, from any goroutine.
 //
 // It takes a table that lost more than max_shrink of its devices if the very
 // same state of the sources has been refused for that before: asked twice,
@@ -31,28 +35,79 @@ func (t *Table) Reload(ctx context.Context) error {
 		return err
 	}
 	defer t.unlock()
+	defer t.changes.endReload()
+	for _, s := range t.sources {
+		if k, ok := s.(keeper); ok {
+			k.again()
+		}
+	}
+	t.lookups.forget()
 	return t.settle(t.attempt(ctx, true))
 }
 
-// loadFirst loads the first table, which has none to be compared with.
-func (t *Table) loadFirst(ctx context.Context) error {
+// start loads the first table, which has none to be compared with. Sources
+// that are fetched begin with the copy of their last rows, if there is one:
+// so what they say now is the second table, and is held to max_shrink.
+func (t *Table) start(ctx context.Context) error {
 	began := time.Now()
-	c, err := t.load(ctx, nil)
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.StartTimeout)
+	defer cancel()
+	var errs []error
+	for i, err := range t.eachKeeper(func(k keeper) error {
+		k.onChange(t.update)
+		return k.start(ctx)
+	}) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", t.sources[i], err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	c, err := t.load(context.Background(), nil)
 	if err != nil {
 		return err
 	}
-	t.current.Store(c.next)
+	t.publish(c)
 	t.history.succeeded(c.next.loadedAt)
+	refreshed := false
+	for _, err := range t.eachKeeper(func(k keeper) error {
+		if k.refresh(ctx) {
+			return errRefreshed
+		}
+		return nil
+	}) {
+		refreshed = refreshed || err != nil
+	}
+	if refreshed {
+		t.reloadQuietly(context.Background(), true)
+	}
 	if len(t.sources) == 0 {
 		return nil
 	}
-	devices := c.next.devices.Size()
-	t.log.Info("enrichment table loaded", "version", c.next.version, "devices", devices,
+	devices := t.Len()
+	t.log.Info("enrichment table loaded", "version", t.Version(), "devices", devices,
 		"sources", len(t.sources), "took", time.Since(began))
 	if devices == 0 {
 		t.log.Warn("the enrichment table is empty: no device is known")
 	}
 	return nil
+}
+
+var errRefreshed = errors.New("refreshed")
+
+// eachKeeper calls f for all sources that are fetched, at the same time, and
+// returns what it said by the place of the source.
+func (t *Table) eachKeeper(f func(keeper) error) []error {
+	errs := make([]error, len(t.sources))
+	var running sync.WaitGroup
+	for i, s := range t.sources {
+		if k, ok := s.(keeper); ok {
+			running.Go(func() { errs[i] = f(k) })
+		}
+	}
+	running.Wait()
+	return errs
 }
 
 // outcome is how an attempt to reload ended.
@@ -72,9 +127,10 @@ func (o *outcome) doubtful() bool { return o.err != nil || o.unfinished }
 func (t *Table) attempt(ctx context.Context, asked bool) outcome {
 	began := time.Now()
 	old := t.current.Load()
-	c, err := t.load(ctx, old)
+	under := t.changes.beginReload(old)
+	c, err := t.load(ctx, &overridden{old, under})
 	if err == nil && c.next != nil {
-		before, after := old.devices.Size(), c.next.devices.Size()
+		before, after := old.devices.Size()-added(under), c.next.devices.Size()
 		if float64(after) < (1-t.cfg.MaxShrink)*float64(before) {
 			if asked && t.history.refusedBefore(c.stamps) {
 				t.log.Warn("an enrichment table that was refused for its loss of devices is taken, because it was asked for again",
@@ -94,15 +150,16 @@ func (t *Table) settle(o outcome) error {
 	var shrunk *shrinkError
 	switch {
 	case o.err == nil && o.next != nil:
-		t.current.Store(o.next)
+		t.publish(o.candidate)
 		t.history.succeeded(o.next.loadedAt)
 		t.metrics.ok.Inc()
-		t.log.Info("enrichment table reloaded", "version", o.next.version,
+		t.log.Info("enrichment table reloaded", "version", t.Version(),
 			"devices", o.next.devices.Size(), "devices_before", old.devices.Size(), "took", o.took)
 	case o.err == nil:
+		t.publish(o.candidate)
 		t.history.succeeded(time.Now())
 		t.metrics.unchanged.Inc()
-		t.log.Debug("enrichment sources say what they said before", "version", old.version, "took", o.took)
+		t.log.Debug("enrichment sources say what they said before", "version", t.Version(), "took", o.took)
 	case errors.Is(o.err, context.Canceled), errors.Is(o.err, context.DeadlineExceeded):
 		// The program ends, or the caller lost interest. Nothing is known
 		// about the sources.
@@ -119,12 +176,18 @@ func (t *Table) settle(o outcome) error {
 }
 
 func (t *Table) logKept(message string, o outcome, old *snapshot) {
-	t.log.Error(message, slog.Any("error", o.err), "version", old.version, "devices", old.devices.Size())
+	t.log.Error(message, slog.Any("error", o.err), "version", t.Version(), "devices", old.devices.Size())
+}
+
+// overridden is a table and what is under its overrides.
+type overridden struct {
+	*snapshot
+	under map[string]base
 }
 
 // load builds a table from all sources, and starts again when one of them
-// changes meanwhile.
-func (t *Table) load(ctx context.Context, old *snapshot) (candidate, error) {
+// changes meanwhile. old is nil at first.
+func (t *Table) load(ctx context.Context, old *overridden) (candidate, error) {
 	for moves := 1; ; moves++ {
 		c, err := t.loadOnce(ctx, old)
 		if !errors.Is(err, errMoved) || moves == maxMoves {
@@ -138,16 +201,25 @@ func (t *Table) load(ctx context.Context, old *snapshot) (candidate, error) {
 	}
 }
 
-func (t *Table) loadOnce(ctx context.Context, old *snapshot) (c candidate, err error) {
-	b := newBuilder(ctx, &t.cfg, old)
-	status := make([]SourceStatus, 0, len(t.sources))
+func (t *Table) loadOnce(ctx context.Context, old *overridden) (c candidate, err error) {
+	b := newBuilder(ctx, &t.cfg, nil)
+	if old != nil {
+		b = newBuilder(ctx, &t.cfg, old.snapshot)
+		b.under = old.under
+	}
+	b.layered = t.layered()
 	var errs []error
 	for i, s := range t.sources {
-		b.begin(i, s.String())
+		own, _ := s.(keeper)
+		var kept layer
+		if own != nil {
+			kept = own
+		}
+		b.begin(i, s.String(), kept)
 		l, err := s.load(ctx, b.add)
 		c.stamps = append(c.stamps, l.stamp)
 		c.unfinished = c.unfinished || l.unfinished
-		status = append(status, SourceStatus{Name: s.String(), Rows: b.rows})
+		c.rows = append(c.rows, b.rows)
 		if errors.Is(err, errTooMany) {
 			break
 		}
@@ -161,14 +233,24 @@ func (t *Table) loadOnce(ctx context.Context, old *snapshot) (c candidate, err e
 	if len(errs) > 0 {
 		return c, errors.Join(errs...)
 	}
-	if b.unchanged() {
+	c.layers = b.layers
+	// A device that changed by itself meanwhile may have made the two tables
+	// look alike.
+	if b.unchanged() && !t.changes.seen() {
 		return c, nil
 	}
-	c.next = &snapshot{devices: b.finish(), version: 1, loadedAt: time.Now(), sources: status}
-	if old != nil {
-		c.next.version = old.version + 1
-	}
+	c.next = &snapshot{devices: b.finish(), loadedAt: time.Now()}
 	return c, nil
+}
+
+// layered reports whether the rows of each source are kept apart: where there
+// is more than one, or one that changes device by device.
+func (t *Table) layered() bool {
+	if len(t.sources) != 1 {
+		return len(t.sources) > 1
+	}
+	_, ok := t.sources[0].(keeper)
+	return ok
 }
 
 // history remembers how the last reload went. It is not on the hot path.

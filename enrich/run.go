@@ -14,7 +14,7 @@ const (
 	patienceFactor = 50
 )
 
-// Run watches the sources and reloads until ctx is done; then it waits for
+// Run watches the sources, reloads, and looks devices up until ctx is done; then it waits for
 // what it started and returns nil. It has one owner.
 //
 // A reload starts when the sources have been quiet for the debounce time. If
@@ -23,6 +23,11 @@ const (
 // half written. It is loaded once more when the sources have been quiet for
 // ten times as long, and that counts.
 func (t *Table) Run(ctx context.Context) error {
+	var lookups sync.WaitGroup
+	defer lookups.Wait()
+	if t.lookups != nil {
+		lookups.Go(func() { t.lookups.run(ctx) })
+	}
 	if len(t.sources) == 0 {
 		<-ctx.Done()
 		return nil
@@ -79,6 +84,7 @@ func (t *Table) reloadQuietly(ctx context.Context, final bool) bool {
 		return true
 	}
 	defer t.unlock()
+	defer t.changes.endReload()
 	o := t.attempt(ctx, false)
 	if o.doubtful() && !final {
 		t.log.Debug("enrichment sources may be half written, they are read again when they are quiet", "error", o.err)

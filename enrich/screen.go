@@ -25,7 +25,12 @@ func (t *Table) Screen(b *event.Batch) {
 	b.Keep(func(e *event.Event) bool {
 		if device == "" || e.Device != device {
 			device, detail = e.Device, ""
-			_, known = devices.Load(device)
+			if _, known = devices.Load(device); !known && t.lookups != nil {
+				// A device that nobody has been able to look up yet is let
+				// through: a refusal would be final.
+				_, found, undecided := t.lookups.get(device)
+				known = found || undecided
+			}
 		}
 		if known {
 			return true

@@ -7,17 +7,13 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// source is where rows come from. Files are the sources there are; the seam
-// is made so that a database query or a URL fits as well:
+// source is where rows come from:
 //
 //   - its stamp is whatever tells one state of the source from another: size
-//     and modification time, an ETag, the highest value of a column;
+//     and modification time, or the number of a fetch;
 //   - its watch is a poll, a subscription, or both;
-//   - one that is dear to read keeps the rows of the last load, and emits
-//     those of them that have not changed: a reload reads all sources.
-//
-// A table that is changed device by device is one more source, the last in
-// the list and therefore the one that wins.
+//   - one that is dear to read keeps the rows of the last fetch, and emits
+//     those: a reload reads all sources.
 type source interface {
 	// String names the source in errors, logs and the status.
 	String() string
@@ -37,6 +33,11 @@ type row struct {
 	// line is where the row begins, from 1; 0 where a source has no lines.
 	line   int
 	device string
+
+	// ready are the labels as an earlier builder has checked and made them;
+	// labels is not looked at then. hasReady tells none from not given.
+	ready    *event.Labels
+	hasReady bool
 
 	// labels are lent until emit returns; the strings may be kept, but may be
 	// parts of larger ones. Labels with empty values count for nothing.
@@ -58,3 +59,29 @@ type loaded struct {
 
 // errMoved means that the source changed while it was read.
 var errMoved = errors.New("changed while it was read")
+
+// keeper is a source that keeps its rows in memory and changes some of them
+// between two loads.
+type keeper interface {
+	source
+
+	// Load returns the labels that the source gives a device, as of the last
+	// load that was accepted and the changes since.
+	Load(device string) (*event.Labels, bool)
+
+	// onChange says what is to be called after rows have changed. It is
+	// called once, before start.
+	onChange(func(devices []string))
+
+	// start gets the first rows, from a copy or from where they are.
+	// refreshed reports that there are newer ones than load gave, see
+	// Table.start.
+	start(ctx context.Context) (err error)
+	refresh(ctx context.Context) (changed bool)
+
+	// accept says that the rows of that stamp are now in the table.
+	accept(stamp string)
+
+	// again has everything fetched again soon.
+	again()
+}

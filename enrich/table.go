@@ -1,10 +1,15 @@
 // Package enrich knows the devices: it maps a device's name to the labels
 // that its samples get beside its own tags.
 //
-// The table is an immutable snapshot. It is built aside from all sources,
-// checked, and swapped in whole by one atomic pointer, so a reader takes no
-// lock and never sees half of a table. A table that fails its checks is
-// refused and the old one stays.
+// A table is built aside from all sources, checked, and swapped in whole by
+// one atomic pointer, so a reader takes no lock and never sees half of a
+// table. A table that fails its checks is refused and the old one stays. What
+// changes device by device (rows of a database, labels set over the API) is
+// stored into the table that is there, each device at once; see change.go.
+//
+// Sources are merged label by label in their order, the later over the
+// earlier, and what was set over the API over all. A device that is in none
+// of them may be looked up, beside the table; see lookup.go.
 //
 // # Identity of labels
 //
@@ -40,10 +45,14 @@ type Table struct {
 	sources []source
 
 	current atomic.Pointer[snapshot]
+	version atomic.Uint64
 
 	unknown *event.Labels // of devices that are in no source; nil unless the policy is label
 	reject  bool
-	idle    bool // nothing to look up and nothing to add
+	idle    atomic.Bool // nothing to look up and nothing to add
+	lookups *lookups    // nil where nothing is looked up
+
+	changes changes
 
 	// reloading holds a token while a reload runs: there is one at a time.
 	reloading chan struct{}
@@ -58,17 +67,25 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) (*Table, error) {
 		return nil, err
 	}
 	sources := make([]source, 0, len(cfg.Sources))
-	for _, s := range cfg.Sources {
-		f, err := newFileSource(s, cfg, log)
+	for i, s := range cfg.Sources {
+		made, err := newSource(s, &cfg, log)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("sources[%d].%w", i, err)
 		}
-		sources = append(sources, f)
+		sources = append(sources, made)
 	}
 	return newTable(cfg, sources, log, set)
 }
 
-// newTable is New with sources of any kind.
+// newSource makes a source of any type.
+func newSource(s Source, cfg *Config, log *slog.Logger) (source, error) {
+	if s.kind() == typeFile {
+		return newFileSource(s, *cfg, log)
+	}
+	return newRemote(s, cfg, log)
+}
+
+// newTable is New with sources that have been made.
 func newTable(cfg Config, sources []source, log *slog.Logger, set *metrics.Set) (*Table, error) {
 	t := &Table{
 		cfg:       cfg,
@@ -83,29 +100,39 @@ func newTable(cfg Config, sources []source, log *slog.Logger, set *metrics.Set) 
 			return nil, fmt.Errorf("unknown_label: %w", err)
 		}
 	}
-	t.idle = len(sources) == 0 && t.unknown == nil && !t.reject
-	if err := t.loadFirst(context.Background()); err != nil {
+	if err := t.changes.open(cfg, log); err != nil {
+		return nil, err
+	}
+	var err error
+	if t.lookups, err = newLookups(cfg.Lookup, cfg.MaxLabels, log, set); err != nil {
+		return nil, fmt.Errorf("lookup.%w", err)
+	}
+	t.idle.Store(len(sources) == 0 && t.unknown == nil && !t.reject && t.lookups == nil && len(t.changes.overrides) == 0)
+	t.metrics = newTableMetrics(set, t)
+	if err := t.start(context.Background()); err != nil {
 		return nil, fmt.Errorf("cannot load the enrichment table: %w", err)
 	}
-	t.metrics = newTableMetrics(set, t)
 	return t, nil
 }
 
-// Lookup returns the labels of a device, and whether the device is known. A
-// known device without labels has nil ones. It takes no lock and does not
-// allocate; device is borrowed, the labels are immutable and may be kept.
+// Lookup returns the labels that the table has for a device, and whether it
+// knows it. A known device without labels has nil ones. It takes no lock and
+// does not allocate; device is borrowed, the labels are immutable and may be
+// kept.
 func (t *Table) Lookup(device string) (*event.Labels, bool) {
 	return t.current.Load().devices.Load(device)
 }
 
-// Enrich sets the labels of every event of b, all from one version of the
-// table. It does not allocate. The caller is the batch's only owner.
+// Enrich sets the labels of every event of b, all from one table; a device
+// that changes by itself meanwhile may change within the batch. It takes no
+// lock and does not allocate, but for a device that is to be looked up. The
+// caller is the batch's only owner.
 //
 // An event of an unknown device keeps none, or gets unknown_label where that
 // is the policy. It is never dropped here: what arrives here has been
 // acknowledged. Screen is what rejects.
 func (t *Table) Enrich(b *event.Batch) {
-	if t.idle || len(b.Events) == 0 {
+	if t.idle.Load() || len(b.Events) == 0 {
 		return
 	}
 	devices := t.current.Load().devices
@@ -121,7 +148,12 @@ func (t *Table) Enrich(b *event.Batch) {
 		if i == 0 || e.Device != device {
 			device = e.Device
 			if labels, known = devices.Load(device); !known {
-				labels = t.unknown
+				if t.lookups != nil {
+					labels, known, _ = t.lookups.get(device)
+				}
+				if !known {
+					labels = t.unknown
+				}
 			}
 			tagged = nil
 		}
@@ -154,8 +186,9 @@ func (t *Table) Enrich(b *event.Batch) {
 func (t *Table) Len() int { return t.current.Load().devices.Size() }
 
 // Version returns the number of the current table. The one that New loads is
-// 1, and each that replaces another is one higher.
-func (t *Table) Version() uint64 { return t.current.Load().version }
+// 1, and each table that replaces another, and each change of devices in it,
+// is one higher.
+func (t *Table) Version() uint64 { return t.version.Load() }
 
 // lock waits for its turn to reload.
 func (t *Table) lock(ctx context.Context) error {

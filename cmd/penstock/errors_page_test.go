@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/penstock-io/penstock/enrich/devicesapi"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 )
 
@@ -28,6 +29,17 @@ Answers of 4xx and 5xx are RFC 9457 problems (` + "`application/problem+json`" +
 |---|---|---|
 `)
 	for _, p := range httpapi.Problems() {
+		fmt.Fprintf(&b, "| <a id=%q></a>`%s` | %d | %s |\n", p.Code, p.Code, p.Status, p.Meaning)
+	}
+	b.WriteString(`
+## Answers about devices' labels
+
+Those of /v1/devices and /v1/enrichment on the operator's listener (` + "[enrichment.md](enrichment.md)" + `), in the same form.
+
+| code | status | meaning |
+|---|---|---|
+`)
+	for _, p := range devicesapi.Problems() {
 		fmt.Fprintf(&b, "| <a id=%q></a>`%s` | %d | %s |\n", p.Code, p.Code, p.Status, p.Meaning)
 	}
 	b.WriteString(`

@@ -110,7 +110,9 @@ func (a *App) openStorage() (err error) {
 		return fmt.Errorf("cannot open the embedded store: %w", err)
 	}
 	a.closers = append(a.closers, a.store.Close)
-	if a.table, err = enrich.New(a.cfg.Enrichment, a.log, a.set); err != nil {
+	table := a.cfg.Enrichment
+	table.Dir = filepath.Join(dir, "enrichment")
+	if a.table, err = enrich.New(table, a.log, a.set); err != nil {
 		return fmt.Errorf("enrichment: %w", err)
 	}
 	return nil

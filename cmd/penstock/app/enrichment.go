@@ -1,8 +1,16 @@
 package app
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/penstock-io/penstock/enrich/devicesapi"
+)
 
 // mountEnrichment adds what the enrichment table lets the operator see and
-// change. Patterns that name a method and a path go before the query API,
-// which has every other path.
-func (a *App) mountEnrichment(*http.ServeMux) {}
+// change. Its paths go before the query API, which has every other one.
+func (a *App) mountEnrichment(mux *http.ServeMux) {
+	h := devicesapi.New(a.table)
+	for _, path := range devicesapi.Paths() {
+		mux.Handle(path, h)
+	}
+}

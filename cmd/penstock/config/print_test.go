@@ -19,7 +19,18 @@ func TestPrintIsReadBack(t *testing.T) {
 	changed.ShutdownTimeout = 90 * time.Minute
 	changed.Pool.QueueBytes = 3<<20 + 1
 	changed.Enrichment.MaxShrink = 1
-	changed.Enrichment.Sources = []enrich.Source{{Path: "a.csv", DeviceColumn: "id"}, {Path: "123", Format: "json", DeviceColumn: "null"}}
+	changed.Enrichment.Sources = make([]enrich.Source, 3)
+	for i, s := range []enrich.Source{
+		{Path: "a.csv", DeviceColumn: "id"}, {Path: "123", Format: "json", DeviceColumn: "null"}, {Type: "postgres", Name: "db", Required: true},
+	} {
+		e := &changed.Enrichment.Sources[i]
+		setDefaults(reflect.ValueOf(e).Elem())
+		e.Name, e.Path, e.Format, e.DeviceColumn, e.Required = s.Name, s.Path, s.Format, "null", s.Required
+		if s.Type != "" {
+			e.Type, e.Path = s.Type, ""
+			e.Postgres.Query, e.Postgres.DSNFile, e.Postgres.ChangeColumn = "SELECT 1;\n-- all\nSELECT 2", "dsn", "at"
+		}
+	}
 	for name, want := range map[string]Config{"defaults": Default(), "changed": changed} {
 		text, err := Print(want, nil)
 		if err != nil {
@@ -55,8 +66,8 @@ func TestPrintTellsOrigins(t *testing.T) {
 		"listen: 127.0.0.1:8080\n",
 		"data_dir: here # " + file + ":1\n",
 		"  workers: 3 # environment PENSTOCK_POOL_WORKERS\n",
-		"  - path: a.csv # " + file + ":4\n",
-		"  - path: b.csv # " + file + ":6\n",
+		"    path: a.csv # " + file + ":4\n",
+		"    path: b.csv # " + file + ":6\n",
 		"  queue_bytes: 64MiB\n",
 	} {
 		if !strings.Contains(string(text), want) {

@@ -1,0 +1,277 @@
+// Package devicelog keeps devices and their labels in a file: a snapshot,
+// followed by the changes since. A change is appended and synced; when there
+// are many, the file is written anew. The file is NDJSON and can be read, and
+// mended, with an editor.
+//
+//	{"penstock":"devices","version":1,"of":"..."}
+//	{"device":"pump-17","labels":{"site":"north"}}
+//	{"device":"pump-17","gone":true}
+//
+// A line that says something about a device replaces what earlier lines said.
+// The last line may be torn by a crash: it was never confirmed, so it is cut
+// off. Any other line that makes no sense is an error.
+package devicelog
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// Entry is what the file says of one device.
+type Entry struct {
+	Device string
+	Labels []event.Label
+	Gone   bool // the device is not there any more
+}
+
+// ErrOther means that the file is of something else: a source whose settings
+// have changed since.
+var ErrOther = errors.New("is of other settings")
+
+// maxLine bounds one line, in bytes.
+const maxLine = 1 << 20
+
+// Log is a file of devices. Its methods are called by one goroutine at a time.
+type Log struct {
+	path string
+	of   string
+
+	appended int  // lines since the file was written anew
+	whole    bool // the file is there and ends with a whole line
+}
+
+// New returns the log in the file path, without looking at it. of says what
+// the devices are of; a file that is of something else is not used.
+func New(path, of string) *Log { return &Log{path: path, of: of} }
+
+// Path returns the path of the file.
+func (l *Log) Path() string { return l.path }
+
+// Appended returns how many lines the file has beyond its snapshot. Their
+// number is for the caller to bound, by Replace.
+func (l *Log) Appended() int { return l.appended }
+
+type header struct {
+	Penstock string `json:"penstock"`
+	Version  int    `json:"version"`
+	Of       string `json:"of,omitempty"`
+}
+
+type line struct {
+	Device string            `json:"device"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Gone   bool              `json:"gone,omitempty"`
+}
+
+// Read calls take for every line, in order; the labels are sorted by name. A
+// file that does not exist is an error that is fs.ErrNotExist, one that is of
+// other settings ErrOther. torn reports that an unfinished last line was cut
+// off.
+func (l *Log) Read(take func(Entry) error) (torn bool, err error) {
+	f, err := os.OpenFile(l.path, os.O_RDWR, 0)
+	if err != nil {
+		return false, fmt.Errorf("cannot open the file of devices: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	l.appended, l.whole = 0, false
+
+	r := bufio.NewReaderSize(f, 64<<10)
+	var end int64 // of the last whole line
+	for n := 1; ; n++ {
+		text, err := readLine(r)
+		if err == io.EOF {
+			if n == 1 {
+				return false, fmt.Errorf("%s: has no header", l.path)
+			}
+			if torn = len(text) > 0; torn {
+				if err := errors.Join(f.Truncate(end), f.Sync()); err != nil {
+					return torn, fmt.Errorf("cannot cut off the unfinished last line: %w", err)
+				}
+			}
+			l.whole = true
+			return torn, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("%s:%d: %w", l.path, n, err)
+		}
+		end += int64(len(text))
+		if n == 1 {
+			if err := l.checkHeader(text); err != nil {
+				return false, err
+			}
+			continue
+		}
+		var x line
+		if err := json.Unmarshal(text, &x); err != nil {
+			return false, fmt.Errorf("%s:%d: %w", l.path, n, err)
+		}
+		if x.Device == "" {
+			return false, fmt.Errorf("%s:%d: names no device", l.path, n)
+		}
+		if err := take(x.entry()); err != nil {
+			return false, fmt.Errorf("%s:%d: %w", l.path, n, err)
+		}
+		l.appended++ // an upper bound: the snapshot's lines are not told apart
+	}
+}
+
+func (l *Log) checkHeader(text []byte) error {
+	var h header
+	switch err := json.Unmarshal(text, &h); {
+	case err != nil:
+		return fmt.Errorf("%s:1: %w", l.path, err)
+	case h.Penstock != "devices" || h.Version != 1:
+		return fmt.Errorf("%s:1: is not a file of devices of this version", l.path)
+	case h.Of != l.of:
+		return fmt.Errorf("%s: %w", l.path, ErrOther)
+	}
+	return nil
+}
+
+// readLine returns the next line with its newline, or with io.EOF what
+// follows the last one.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var long []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if err == nil && long == nil {
+			return part, nil
+		}
+		long = append(long, part...)
+		if len(long) > maxLine {
+			return nil, fmt.Errorf("a line is longer than %d bytes", maxLine)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return long, err
+		}
+	}
+}
+
+func (x line) entry() Entry {
+	e := Entry{Device: x.Device, Gone: x.Gone}
+	for _, name := range slices.Sorted(maps.Keys(x.Labels)) {
+		e.Labels = append(e.Labels, event.Label{Name: name, Value: x.Labels[name]})
+	}
+	return e
+}
+
+// Append adds entries and syncs the file. After an error it is not known what
+// the file says, and only Replace mends it.
+func (l *Log) Append(entries []Entry) (err error) {
+	if !l.whole {
+		return fmt.Errorf("%s: must be written anew first", l.path)
+	}
+	l.whole = false
+	var text bytes.Buffer
+	for _, e := range entries {
+		if err := appendLine(&text, e); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open the file of devices: %w", err)
+	}
+	_, err = f.Write(text.Bytes())
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("cannot append to the file of devices: %w", err)
+	}
+	l.appended += len(entries)
+	l.whole = true
+	return nil
+}
+
+// Usable reports whether Append can be called: the file is there and sound.
+func (l *Log) Usable() bool { return l.whole }
+
+// Replace writes the file anew: beside it, synced, and renamed over it, so
+// that a crash leaves the old file or the new one.
+func (l *Log) Replace(entries iter.Seq[Entry]) (err error) {
+	dir := filepath.Dir(l.path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot make the directory of devices: %w", err)
+	}
+	temp := l.path + ".new"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot write the file of devices: %w", err)
+	}
+	if err := errors.Join(l.write(f, entries), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("cannot write the file of devices: %w", err), os.Remove(temp))
+	}
+	if err := os.Rename(temp, l.path); err != nil {
+		return fmt.Errorf("cannot replace the file of devices: %w", err)
+	}
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("cannot sync the directory of devices: %w", err)
+	}
+	l.appended, l.whole = 0, true
+	return nil
+}
+
+func (l *Log) write(f *os.File, entries iter.Seq[Entry]) error {
+	w := bufio.NewWriterSize(f, 64<<10)
+	text, err := json.Marshal(header{"devices", 1, l.of})
+	if err != nil {
+		return err
+	}
+	_, _ = w.Write(append(text, '\n')) // an error comes again with Flush
+	var buf bytes.Buffer
+	for e := range entries {
+		buf.Reset()
+		if err := appendLine(&buf, e); err != nil {
+			return err
+		}
+		if _, err := w.Write(buf.Bytes()); err != nil {
+			return err
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func appendLine(dst *bytes.Buffer, e Entry) error {
+	x := line{Device: e.Device, Gone: e.Gone}
+	if len(e.Labels) > 0 {
+		x.Labels = make(map[string]string, len(e.Labels))
+		for _, label := range e.Labels {
+			x.Labels[label.Name] = label.Value
+		}
+	}
+	text, err := json.Marshal(x)
+	if err != nil {
+		return err
+	}
+	dst.Write(text)
+	dst.WriteByte('\n')
+	return nil
+}
+
+// syncDir makes a rename in the directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Missing reports whether err says that there is no file.
+func Missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

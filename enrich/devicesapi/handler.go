@@ -1,0 +1,187 @@
+// Package devicesapi is enrichment's part of the operator's listener:
+//
+//	GET    /v1/devices/{device}  what the device's events get, and from where
+//	PUT    /v1/devices/{device}  give it labels, at once and for good
+//	DELETE /v1/devices/{device}  take them back
+//	GET    /v1/enrichment        versions, sizes and ages of the sources
+//
+// It has no authentication, as the listener has none. Browsers are kept from
+// writing on behalf of a page from elsewhere: PUT takes application/json
+// only, and cross-origin requests are refused.
+package devicesapi
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"github.com/penstock-io/penstock/enrich"
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// maxBody bounds the body of a PUT, in bytes. 256 labels of the longest kind
+// do not reach it.
+const maxBody = 256 << 10
+
+// Table is the enrichment table.
+type Table interface {
+	Explain(device string) enrich.Device
+	SetOverride(device string, labels []event.Label) error
+	RemoveOverride(device string) (bool, error)
+	Status() enrich.Status
+}
+
+// Handler serves the paths above, and nothing else.
+type Handler struct {
+	table Table
+	mux   http.Handler
+}
+
+// New returns a Handler for the table.
+func New(table Table) *Handler {
+	h := &Handler{table: table}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/devices/{device}", h.get)
+	mux.HandleFunc("PUT /v1/devices/{device}", h.put)
+	mux.HandleFunc("DELETE /v1/devices/{device}", h.delete)
+	mux.HandleFunc("/v1/devices/{device}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", "GET, PUT, DELETE")
+		methodNotAllowed.answer(w, "")
+	})
+	mux.HandleFunc("GET /v1/enrichment", h.status)
+	mux.HandleFunc("/v1/enrichment", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", "GET")
+		methodNotAllowed.answer(w, "")
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { notFound.answer(w, "") })
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { crossOrigin.answer(w, "") }))
+	h.mux = guard.Handler(mux)
+	return h
+}
+
+// Paths are the patterns to mount the Handler at.
+func Paths() []string { return []string{"/v1/devices/", "/v1/enrichment"} }
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// device is the answer about a device.
+type device struct {
+	Device string            `json:"device"`
+	Known  bool              `json:"known"`
+	Labels map[string]string `json:"labels"`
+	// Sources says for each label where it comes from.
+	Sources map[string]string `json:"sources"`
+	// Override is null where no labels were set over the API.
+	Override map[string]string `json:"override"`
+}
+
+func (h *Handler) describe(w http.ResponseWriter, name string) {
+	d := h.table.Explain(name)
+	out := device{Device: name, Known: d.Known, Labels: map[string]string{}, Sources: map[string]string{}}
+	for _, l := range d.Labels {
+		out.Labels[l.Name], out.Sources[l.Name] = l.Value, l.Source
+	}
+	if d.Overridden {
+		out.Override = map[string]string{}
+		for _, l := range d.Override {
+			out.Override[l.Name] = l.Value
+		}
+	}
+	answer(w, http.StatusOK, out)
+}
+
+// name returns the device of the path, or answers and returns false.
+func (h *Handler) name(w http.ResponseWriter, r *http.Request) (string, bool) {
+	name := r.PathValue("device")
+	if err := enrich.CheckDevice(name); err != nil {
+		invalidDevice.answer(w, err.Error())
+		return "", false
+	}
+	return name, true
+}
+
+func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
+	if name, ok := h.name(w, r); ok {
+		h.describe(w, name)
+	}
+}
+
+func (h *Handler) put(w http.ResponseWriter, r *http.Request) {
+	name, ok := h.name(w, r)
+	if !ok {
+		return
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if charset := params["charset"]; err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
+		w.Header().Set("Accept", "application/json")
+		unsupportedMediaType.answer(w, "")
+		return
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		unsupportedMediaType.answer(w, "the body must not be compressed")
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		bodyTooLarge.answer(w, "")
+		return
+	}
+	if err != nil {
+		return // the client has gone
+	}
+	labels, err := enrich.ParseLabels(body, "")
+	if err != nil {
+		invalidLabels.answer(w, err.Error())
+		return
+	}
+	if err := h.table.SetOverride(name, labels); err != nil {
+		refuse(w, err)
+		return
+	}
+	h.describe(w, name)
+}
+
+func (h *Handler) delete(w http.ResponseWriter, r *http.Request) {
+	name, ok := h.name(w, r)
+	if !ok {
+		return
+	}
+	switch there, err := h.table.RemoveOverride(name); {
+	case err != nil:
+		refuse(w, err)
+	case !there:
+		noOverride.answer(w, "")
+	default:
+		h.describe(w, name)
+	}
+}
+
+// refuse answers with what the table said.
+func refuse(w http.ResponseWriter, err error) {
+	var invalid *enrich.Invalid
+	switch {
+	case errors.As(err, &invalid):
+		invalidLabels.answer(w, err.Error())
+	case errors.Is(err, enrich.ErrTooManyOverrides):
+		tooManyOverrides.answer(w, err.Error())
+	default:
+		notKept.answer(w, err.Error())
+	}
+}
+
+func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, h.table.Status())
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // an error means that the client has gone
+}

@@ -1,0 +1,172 @@
+package enrich
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"path/filepath"
+	"strings"
+
+	"github.com/penstock-io/penstock/enrich/devicelog"
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// ErrTooManyOverrides says that max_overrides devices have an override.
+var ErrTooManyOverrides = errors.New("too many devices have labels of their own; max_overrides is the limit")
+
+// ErrNotKept says that an override could not be written to disk. Nothing has
+// changed.
+var ErrNotKept = errors.New("the labels could not be written to disk; nothing has changed")
+
+// Invalid says what is wrong with a device or its labels.
+type Invalid struct{ Detail string }
+
+func (e *Invalid) Error() string { return e.Detail }
+
+// garbage is how many lines beyond twice the number of overrides the file may
+// have before it is written anew.
+const garbage = 1000
+
+// open reads the overrides.
+func (c *changes) open(cfg Config, log *slog.Logger) error {
+	c.overrides = map[string]*event.Labels{}
+	if cfg.Dir == "" {
+		return nil
+	}
+	c.file = devicelog.New(filepath.Join(cfg.Dir, nameOverrides+".ndjson"), nameOverrides)
+	torn, err := c.file.Read(func(e devicelog.Entry) error {
+		if e.Gone {
+			delete(c.overrides, e.Device)
+			return nil
+		}
+		labels, err := checkOverride(&cfg, e.Device, e.Labels)
+		if err != nil {
+			return err
+		}
+		c.overrides[e.Device] = labels
+		return nil
+	})
+	switch {
+	case devicelog.Missing(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot read the labels that were set over the API: %w (mend the line, or move the file away to start without)", err)
+	}
+	if torn {
+		log.Warn("the file of labels that were set over the API ended in the middle of a line, which was cut off", "file", c.file.Path())
+	}
+	return nil
+}
+
+// checkOverride returns the labels, if they may be those of a device.
+func checkOverride(cfg *Config, device string, labels []event.Label) (*event.Labels, error) {
+	b := newBuilder(context.Background(), cfg, nil)
+	if fault := b.check(row{device: device, labels: labels}); fault != "" {
+		return nil, &Invalid{fault}
+	}
+	if len(b.merged) > cfg.MaxLabels {
+		return nil, &Invalid{fmt.Sprintf("device %q has %d labels, max_labels is %d", device, len(b.merged), cfg.MaxLabels)}
+	}
+	return event.NewLabels(b.merged)
+}
+
+// CheckDevice returns *Invalid if no device can have that name.
+func CheckDevice(device string) error {
+	if fault := checkDevice(device); fault != "" {
+		return &Invalid{fault}
+	}
+	return nil
+}
+
+// SetOverride gives a device labels that win over those of all sources, and
+// replaces those that it was given before. They are on disk when it returns,
+// and are those of the next event. A device that is in no source is known by
+// them, also if there are none. An error is *Invalid, ErrTooManyOverrides or
+// ErrNotKept.
+func (t *Table) SetOverride(device string, labels []event.Label) error {
+	own, err := checkOverride(&t.cfg, device, labels)
+	if err != nil {
+		return err
+	}
+	device = strings.Clone(device)
+	c := &t.changes
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, had := c.overrides[device]
+	if !had && len(c.overrides) >= t.cfg.MaxOverrides {
+		return fmt.Errorf("%w: %d", ErrTooManyOverrides, t.cfg.MaxOverrides)
+	}
+	c.overrides[device] = own
+	if err := c.keep(devicelog.Entry{Device: device, Labels: own.All()}); err != nil {
+		if had {
+			c.overrides[device] = before
+		} else {
+			delete(c.overrides, device)
+		}
+		return err
+	}
+	t.apply(device)
+	return nil
+}
+
+// RemoveOverride takes back what SetOverride gave, and reports whether there
+// was anything. An error is ErrNotKept.
+func (t *Table) RemoveOverride(device string) (bool, error) {
+	c := &t.changes
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, had := c.overrides[device]
+	if !had {
+		return false, nil
+	}
+	delete(c.overrides, device)
+	if err := c.keep(devicelog.Entry{Device: device, Gone: true}); err != nil {
+		c.overrides[strings.Clone(device)] = before
+		return true, err
+	}
+	t.apply(device)
+	return true, nil
+}
+
+// apply brings a changed override into the table. changes.mu is held.
+func (t *Table) apply(device string) {
+	if t.changes.reloading {
+		t.changes.touched[device] = struct{}{}
+	}
+	t.idle.Store(false)
+	if t.refresh(t.current.Load(), device) {
+		t.version.Add(1)
+		t.metrics.changed.Inc()
+	}
+}
+
+// keep writes a changed override to disk. The lock is held meanwhile: the
+// order in the file is that of the changes.
+func (c *changes) keep(e devicelog.Entry) error {
+	if c.file == nil {
+		return nil
+	}
+	err := errors.New("is written anew")
+	if c.file.Usable() && c.file.Appended() < 2*len(c.overrides)+garbage {
+		err = c.file.Append([]devicelog.Entry{e})
+	}
+	if err != nil {
+		err = c.file.Replace(entries(c.overrides))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotKept, err)
+	}
+	return nil
+}
+
+func entries(devices map[string]*event.Labels) iter.Seq[devicelog.Entry] {
+	return func(yield func(devicelog.Entry) bool) {
+		for device, labels := range devices {
+			if !yield(devicelog.Entry{Device: device, Labels: labels.All()}) {
+				return
+			}
+		}
+	}
+}

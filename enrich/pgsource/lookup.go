@@ -1,0 +1,120 @@
+package pgsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// LookupConfig says how single devices are looked up.
+type LookupConfig struct {
+	Connection
+
+	// Query gives one row, or none, for the device $1.
+	Query string `yaml:"query" help:"SELECT that gives the row of the device $1, or none: SELECT site, model FROM devices WHERE device = $1."`
+}
+
+// Faults lists what is wrong with the settings, each as "key: problem".
+func (c LookupConfig) Faults() []string {
+	faults := c.Connection.Faults()
+	switch {
+	case strings.TrimSpace(c.Query) == "":
+		faults = append(faults, "query: must be set")
+	case !strings.Contains(c.Query, "$1"):
+		faults = append(faults, "query: must use $1, which is the device")
+	}
+	return faults
+}
+
+// Lookup asks for single devices. It is safe for concurrent use, and keeps a
+// connection for each call that ran at the same time as others.
+type Lookup struct {
+	query, device string
+	cfg           Connection
+	conn          *pgconn.Config
+	idle          chan *session
+}
+
+// NewLookup returns a Lookup that keeps up to connections open. It does not
+// connect. A column named device is not a label.
+func NewLookup(cfg LookupConfig, device string, connections int) (*Lookup, error) {
+	conn, err := cfg.Connection.config()
+	if err != nil {
+		return nil, err
+	}
+	c := Config{Connection: cfg.Connection, Query: cfg.Query}.withDefaults()
+	conn.ConnectTimeout = c.Timeout
+	return &Lookup{
+		query: c.Query, device: device, cfg: c.Connection, conn: conn,
+		idle: make(chan *session, connections),
+	}, nil
+}
+
+// errTwice ends a query that has more to say than wanted.
+var errTwice = errors.New("the query gives more than one row for a device")
+
+// Lookup returns the labels of a device, and whether it is there.
+func (l *Lookup) Lookup(ctx context.Context, device string) (labels []event.Label, found bool, err error) {
+	var s *session
+	kept := true
+	select {
+	case s = <-l.idle:
+	default:
+		kept = false
+		if s, err = connect(ctx, l.conn, l.cfg.Timeout); err != nil {
+			return nil, false, err
+		}
+	}
+	labels, found, err = l.ask(ctx, s, device)
+	if err != nil && kept && s.conn.IsClosed() && ctx.Err() == nil {
+		// The connection may have died long ago, which says nothing about
+		// the server now.
+		if s, err = connect(ctx, l.conn, l.cfg.Timeout); err != nil {
+			return nil, false, err
+		}
+		labels, found, err = l.ask(ctx, s, device)
+	}
+	if s.conn.IsClosed() {
+		return labels, found, err
+	}
+	select {
+	case l.idle <- s:
+	default:
+		s.close()
+	}
+	return labels, found, err
+}
+
+func (l *Lookup) ask(ctx context.Context, s *session, device string) (labels []event.Label, found bool, err error) {
+	r := &rowReader{device: l.device}
+	r.checked = true // the device's column may be left out
+	err = s.query(ctx, r, l.query, [][]byte{[]byte(device)}, func(row Row, _ string) error {
+		switch {
+		case found:
+			return errTwice
+		case row.Fault != "":
+			return fmt.Errorf("device %q: %s", device, row.Fault)
+		}
+		found = true
+		labels = append(labels, row.Labels...)
+		return nil
+	})
+	return labels, found, err
+}
+
+// Close closes the connections. No Lookup may be running.
+func (l *Lookup) Close() {
+	for {
+		select {
+		case s := <-l.idle:
+			s.close()
+		default:
+			return
+		}
+	}
+}
