@@ -99,6 +99,16 @@ func isZeroPostgres(c pgsource.Config) bool {
 	return c.DSN == "" && c.DSNFile == "" && c.Query == "" && c.Listen == "" && c.ChangeColumn == ""
 }
 
+// SetDefaults makes s what a new source of its type is.
+func (s *Source) SetDefaults() {
+	*s = Source{
+		Type:         s.kind(),
+		DeviceColumn: defaultDeviceColumn,
+		Postgres:     pgsource.DefaultConfig(),
+		HTTP:         httpsource.DefaultConfig(),
+	}
+}
+
 func (s Source) kind() string {
 	if s.Type == "" {
 		return typeFile

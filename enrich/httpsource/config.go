@@ -47,6 +47,11 @@ type Config struct {
 	PollInterval time.Duration `yaml:"poll_interval" default:"1m" help:"Time between two requests. They are conditional (ETag, Last-Modified): what has not changed is not sent."`
 }
 
+// DefaultConfig returns the settings that are not a document's own.
+func DefaultConfig() Config {
+	return Config{Client: Client{Timeout: 30 * time.Second}, MaxBytes: 256 << 20, PollInterval: time.Minute}
+}
+
 // LookupConfig says how single devices are looked up.
 type LookupConfig struct {
 	URL string `yaml:"url" help:"http:// or https:// URL with {device} in its path or query, where the device's name is put, escaped. The answer is a JSON object of labels, or 404 for an unknown device."`
@@ -174,7 +179,7 @@ func newClient(c Client, connections int) (*client, error) {
 		return nil, err
 	}
 	if c.Timeout == 0 {
-		c.Timeout = 30 * time.Second
+		c.Timeout = DefaultConfig().Timeout
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = tlsConfig

@@ -39,10 +39,10 @@ func New(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	if cfg.MaxBytes == 0 {
-		cfg.MaxBytes = 256 << 20
+		cfg.MaxBytes = DefaultConfig().MaxBytes
 	}
 	if cfg.PollInterval == 0 {
-		cfg.PollInterval = time.Minute
+		cfg.PollInterval = DefaultConfig().PollInterval
 	}
 	return &Source{cfg: cfg, client: client}, nil
 }

@@ -101,11 +101,22 @@ func (c Config) Faults() []string {
 	return faults
 }
 
+// DefaultConfig returns the settings that are not a table's own.
+func DefaultConfig() Config {
+	return Config{
+		Connection:     Connection{Timeout: 30 * time.Second},
+		PollInterval:   10 * time.Second,
+		ChangeOverlap:  time.Minute,
+		ReloadInterval: 10 * time.Minute,
+	}
+}
+
 func (c Config) withDefaults() Config {
-	orElse(&c.Timeout, 30*time.Second)
-	orElse(&c.PollInterval, 10*time.Second)
-	orElse(&c.ChangeOverlap, time.Minute)
-	orElse(&c.ReloadInterval, 10*time.Minute)
+	d := DefaultConfig()
+	orElse(&c.Timeout, d.Timeout)
+	orElse(&c.PollInterval, d.PollInterval)
+	orElse(&c.ChangeOverlap, d.ChangeOverlap)
+	orElse(&c.ReloadInterval, d.ReloadInterval)
 	c.Query = trimQuery(c.Query)
 	return c
 }
