@@ -66,6 +66,8 @@ func (j *noJournal) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, erro
 	return want, nil
 }
 
+func (*noJournal) Ready() error { return nil }
+
 // noEnricher labels nothing.
 type noEnricher struct{}
 

@@ -23,6 +23,9 @@ type Journal interface {
 	// AppendBatch borrows b, sets its Position and Next, and returns when the
 	// batch is as safe as the acknowledgement that it returns: at most want.
 	AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error)
+	// Ready returns nil if AppendBatch would take a batch at this moment, and
+	// else its error. It neither blocks nor allocates while all is well.
+	Ready() error
 }
 
 // Enricher knows the devices.
@@ -94,13 +97,24 @@ func (in *Intake) Screen(b *event.Batch) (duplicates int) {
 	return duplicates
 }
 
+// Admit returns nil if a batch would be accepted at this moment, and else the
+// error that Accept would return. It costs next to nothing, so that a request
+// that cannot be accepted is refused before its body is read and decoded:
+// otherwise overload would cost most when there is least to spend.
+func (in *Intake) Admit() error {
+	if in.draining.Load() {
+		return errDraining
+	}
+	return in.journal.Ready()
+}
+
 // Accept takes one reference of b, on error too. It returns once the events
 // are as safe as the returned acknowledgement says. When it returns an error,
 // nothing of b has been accepted.
 func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	defer b.Release()
 	if !in.enter() {
-		return 0, &Refusal{status: 503, code: "draining", detail: "the service is shutting down"}
+		return 0, errDraining
 	}
 	defer in.accepts.Done()
 
@@ -158,6 +172,8 @@ type Refusal struct {
 	retry  time.Duration
 	cause  error
 }
+
+var errDraining = &Refusal{status: 503, code: "draining", detail: "the service is shutting down"}
 
 // NewRefusal returns a refusal. status is 413, 429 or 503; retry 0 leaves the
 // time to wait to the listener.

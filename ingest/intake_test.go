@@ -30,6 +30,12 @@ func (r *rooms) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
 	return want, r.err
 }
 
+func (r *rooms) Ready() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
 func (r *rooms) Enrich(*event.Batch) {
 	if r.hold != nil {
 		<-r.hold
@@ -141,6 +147,9 @@ func TestClosedIntakeRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	b.Release() // panics if Accept did not take its reference
+	if err := in.Admit(); !errors.As(err, &refusal) || refusal.Code() != "draining" {
+		t.Errorf("Admit of a closed intake: %v", err)
+	}
 }
 
 // recorder is a sink that remembers what it was told of.

@@ -15,6 +15,7 @@ import (
 // quiet is an intake that allocates nothing.
 type quiet struct{ events int }
 
+func (*quiet) Admit() error            { return nil }
 func (*quiet) Screen(*event.Batch) int { return 0 }
 
 func (q *quiet) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {

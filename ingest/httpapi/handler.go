@@ -51,6 +51,11 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, no)
 		return
 	}
+	if err := s.intake.Admit(); err != nil {
+		s.skip(ctx)
+		s.refuseAccept(ctx, err)
+		return
+	}
 	s.ingest(ctx, t)
 }
 
@@ -65,12 +70,17 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	if no == nil {
 		_, no = s.terms(ctx)
 	}
-	if no == nil {
-		return fasthttp.StatusContinue
+	if no != nil {
+		s.closeAfter(ctx)
+		s.refuse(ctx, no)
+		return ctx.Response.StatusCode()
 	}
-	s.closeAfter(ctx)
-	s.refuse(ctx, no)
-	return ctx.Response.StatusCode()
+	if err := s.intake.Admit(); err != nil {
+		s.closeAfter(ctx)
+		s.refuseAccept(ctx, err)
+		return ctx.Response.StatusCode()
+	}
+	return fasthttp.StatusContinue
 }
 
 // ingest takes a request whose header is in order to its answer.
@@ -255,7 +265,7 @@ func (s *Server) refuseBody(ctx *fasthttp.RequestCtx, err error) {
 	s.answerProblem(ctx, p, fault.Detail, offsetMember(fault.Offset))
 }
 
-// refuseAccept answers an error of Accept.
+// refuseAccept answers an error of Admit or Accept.
 func (s *Server) refuseAccept(ctx *fasthttp.RequestCtx, err error) {
 	known, ok := errors.AsType[Unavailable](err)
 	if !ok {

@@ -24,7 +24,8 @@ import (
 // stub is an intake that remembers what it accepted.
 type stub struct {
 	duplicates func(*event.Event) bool
-	err        error
+	err        error                // of Accept
+	full       error                // of Admit
 	most       event.Ack            // what it can promise
 	accept     func(b *event.Batch) // called before Accept returns
 
@@ -33,6 +34,8 @@ type stub struct {
 	devices  []string
 	wants    []event.Ack
 }
+
+func (s *stub) Admit() error { return s.full }
 
 func (s *stub) Screen(b *event.Batch) int {
 	before := len(b.Events)

@@ -8,6 +8,10 @@ import (
 
 // Intake is what the listener hands batches to.
 type Intake interface {
+	// Admit returns nil if a batch would be accepted at this moment, and else
+	// the error that Accept would return.
+	Admit() error
+
 	// Screen borrows b and takes out of it what must not be accepted although
 	// it is well formed: events of unknown devices, which become rejections,
 	// and those that were acknowledged before, whose number it returns.

@@ -453,3 +453,27 @@ func TestAddrOf(t *testing.T) {
 		}
 	}
 }
+
+// TestNoRoomIsToldBeforeTheBody has an intake that would refuse: a request is
+// answered without its body being decoded, the connection goes on, and a
+// client that asks first need not send its body.
+func TestNoRoomIsToldBeforeTheBody(t *testing.T) {
+	t.Parallel()
+	in := &stub{full: noJournal("journal_full")}
+	s := serve(t, testConfig(), in)
+	for _, a := range s.raw(t, 2, postRequest(path, "{not json")+postRequest(path, good)) {
+		checkProblem(t, a)
+		if a.StatusCode != 503 || a.code() != "journal_full" || a.Header.Get("Retry-After") == "" {
+			t.Errorf("got %v", a)
+		}
+	}
+	c := s.dial(t)
+	defer c.Close()
+	fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 4000000\r\nExpect: 100-continue\r\n\r\n", path)
+	if a := readAnswers(t, c, 1)[0]; a.StatusCode != 503 || a.code() != "journal_full" {
+		t.Errorf("asking first got %v", a)
+	}
+	if n := s.metric(t, "penstock_http_request_body_bytes_total"); n != 0 {
+		t.Errorf("%v bytes of bodies were taken in", n)
+	}
+}
