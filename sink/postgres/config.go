@@ -1,0 +1,132 @@
+package postgres
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Config holds the settings of a PostgreSQL sink.
+type Config struct {
+	// URL is the connection string: postgres://user:password@host/database or
+	// key=value pairs, with everything that libpq knows of TLS (sslmode,
+	// sslrootcert, sslcert, sslkey). PGHOST and its like, ~/.pgpass and
+	// service files are read too. It is never printed.
+	URL string `yaml:"url" secret:"true" default:"" help:"Connection string, postgres://user:password@host:5432/database?sslmode=verify-full or key=value pairs. What it leaves out is taken from PGHOST, PGPASSWORD, ~/.pgpass and so on."`
+
+	// URLFile is a file that holds URL.
+	URLFile string `yaml:"url_file" default:"" help:"File that holds the connection string, instead of url. It is read again for each new connection."`
+
+	// Schema and Table name what penstock sink migrate creates.
+	Schema string `yaml:"schema" default:"public" help:"Schema of the tables. It must exist."`
+	Table  string `yaml:"table" default:"telemetry" help:"Name of the view to query, and the beginning of the names of the tables behind it."`
+
+	// Connections bounds the connections to the server.
+	Connections int `yaml:"connections" default:"4" help:"Most connections to the server. Each running write takes one."`
+
+	// Timeout bounds one write. A server that has not heard of the client for
+	// so long gives its transaction up, too.
+	Timeout time.Duration `yaml:"timeout" default:"60s" help:"Longest time that a write may take. The server gives an abandoned one up after it, too."`
+
+	// SeriesCache is the number of series whose numbers are kept in memory,
+	// about 50 bytes each. A series that is not in it is looked up. Those that
+	// are in use stay if they are no more than half of it.
+	SeriesCache int `yaml:"series_cache" default:"1000000" help:"Series whose numbers are kept in memory, at about 50 bytes each. Twice those in use is right: others are looked up in the database by each write."`
+}
+
+// DefaultConfig returns the settings for what the user leaves out. It has no
+// URL, so it is not valid.
+func DefaultConfig() Config {
+	return Config{
+		Schema:      "public",
+		Table:       "telemetry",
+		Connections: 4,
+		Timeout:     time.Minute,
+		SeriesCache: 1_000_000,
+	}
+}
+
+// Names are quoted wherever they are used, but those that need it are a
+// nuisance to whoever writes queries. PostgreSQL cuts names at 63 bytes; the
+// longest suffix takes 14.
+var nameForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
+
+// Validate returns all faults of the settings, joined. It does not read
+// URLFile and does not connect.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch {
+	case c.URL == "" && c.URLFile == "":
+		fault("url: must be set (or url_file), such as postgres://penstock@localhost/telemetry")
+	case c.URL != "" && c.URLFile != "":
+		fault("url_file: must not be set together with url")
+	case c.URL != "":
+		if _, err := pgxpool.ParseConfig(c.URL); err != nil {
+			fault("url: %w", parseFault(c.URL, err))
+		}
+	}
+	if !nameForm.MatchString(c.Schema) {
+		fault("schema: must match %s, got %q", nameForm, c.Schema)
+	}
+	if !nameForm.MatchString(c.Table) {
+		fault("table: must match %s, got %q", nameForm, c.Table)
+	}
+	if c.Connections < 1 || c.Connections > 100 {
+		fault("connections: must be between 1 and 100, got %d", c.Connections)
+	}
+	if c.Timeout < time.Second || c.Timeout > time.Hour {
+		fault("timeout: must be between 1s and 1h, got %s", c.Timeout)
+	}
+	if c.SeriesCache < 1000 || c.SeriesCache > 100_000_000 {
+		fault("series_cache: must be between 1000 and 100000000, got %d", c.SeriesCache)
+	}
+	return errors.Join(errs...)
+}
+
+// parseFault says why pgx cannot read a connection string. pgx hides only
+// those passwords that it recognises, and what a malformed string is taken
+// apart into may be a piece of one, so its words are used only where there is
+// no password.
+func parseFault(url string, err error) error {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return file
+	}
+	if !strings.Contains(url, "@") && !strings.Contains(url, "password") {
+		return err
+	}
+	return errors.New("is not a connection string that can be read; in the form postgres://user:password@host/database special characters of the password must be percent-encoded")
+}
+
+// poolConfig returns what pgx makes of the connection string.
+func (c Config) poolConfig() (*pgxpool.Config, error) {
+	url, key := c.URL, "url"
+	if c.URLFile != "" {
+		text, err := os.ReadFile(c.URLFile)
+		if err != nil {
+			return nil, fmt.Errorf("url_file: %w", err)
+		}
+		url, key = string(bytes.TrimSpace(text)), "url_file"
+	}
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, parseFault(url, err))
+	}
+	pc.MaxConns = int32(c.Connections)
+	pc.MinConns, pc.MinIdleConns = 0, 0
+	if pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = 10 * time.Second
+	}
+	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
+		pc.ConnConfig.RuntimeParams["application_name"] = "penstock"
+	}
+	return pc, nil
+}
