@@ -1,0 +1,145 @@
+package remotewrite
+
+import (
+	"encoding/binary"
+	"math"
+	"math/bits"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// nameLabel is the label that has the metric's name.
+const nameLabel = "__name__"
+
+// maxRun is how many samples of a series stand in one TimeSeries. A series
+// with more has several.
+const maxRun = 8 << 10
+
+// The fields of prompb.WriteRequest, TimeSeries, Label and Sample: their
+// numbers and wire types. See encode.
+const (
+	tagTimeSeries = 1<<3 | 2
+	tagLabel      = 1<<3 | 2
+	tagName       = 1<<3 | 2
+	tagText       = 2<<3 | 2
+	tagSample     = 2<<3 | 2
+	tagValue      = 1<<3 | 1
+	tagTimestamp  = 2<<3 | 0
+)
+
+// encoder writes prompb.WriteRequest by hand, in one pass:
+//
+//	WriteRequest = { timeseries: TimeSeries }
+//	TimeSeries   = { labels: Label } { samples: Sample }
+//	Label        = name value                   sorted by name
+//	Sample       = value (float64) timestamp (varint, ms)
+//
+// A group's labels are encoded once per write, in two parts: those before
+// __name__ and those after it (a capital letter sorts before an underscore).
+// They are then copied for each series, and never made for a sample.
+type encoder struct {
+	prefix string
+	extra  []event.Label // the sink's own, sorted by name
+
+	list   []event.Label // scratch
+	before []byte
+	after  []byte
+	count  int // labels in both
+}
+
+// labels encodes the labels of g.
+func (e *encoder) labels(g *group) {
+	e.list = e.list[:0]
+	e.insert("device", g.event.Device)
+	for _, l := range g.batch.Tags(g.event) {
+		// An empty value is no label. Enrichment wins over the device.
+		if l.Value != "" && !g.event.Labels.Has(l.Name) && !e.own(l.Name) {
+			e.insert(l.Name, l.Value)
+		}
+	}
+	for _, l := range g.event.Labels.All() {
+		if !e.own(l.Name) {
+			e.insert(l.Name, l.Value)
+		}
+	}
+	for _, l := range e.extra {
+		e.insert(l.Name, l.Value)
+	}
+	e.before, e.after = e.before[:0], e.after[:0]
+	for _, l := range e.list {
+		if l.Name < nameLabel {
+			e.before = appendLabel(e.before, l.Name, l.Value)
+		} else {
+			e.after = appendLabel(e.after, l.Name, l.Value)
+		}
+	}
+	e.count = len(e.list) + 1
+}
+
+// own reports whether the sink itself gives the label.
+func (e *encoder) own(name string) bool {
+	for i := range e.extra {
+		if e.extra[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// insert puts a label into the list where its name belongs.
+func (e *encoder) insert(name, value string) {
+	e.list = append(e.list, event.Label{Name: name, Value: value})
+	for i := len(e.list) - 1; i > 0 && e.list[i].Name < e.list[i-1].Name; i-- {
+		e.list[i], e.list[i-1] = e.list[i-1], e.list[i]
+	}
+}
+
+// size returns an upper bound of what appendSeries appends, in bytes.
+func (e *encoder) size(field string, samples int) int {
+	return len(e.before) + len(e.after) + len(nameLabel) + len(e.prefix) + len(field) + 32 + maxSample*samples
+}
+
+// maxSample is the size of a sample whose timestamp is negative.
+const maxSample = 2 + 9 + 11
+
+// appendSeries appends a TimeSeries with the labels of the last call of
+// labels, the field's name, and the samples.
+func (e *encoder) appendSeries(dst []byte, field string, samples []sample) []byte {
+	metric := len(e.prefix) + len(field)
+	label := 1 + varintLen(len(nameLabel)) + len(nameLabel) + 1 + varintLen(metric) + metric
+	size := len(e.before) + len(e.after) + 1 + varintLen(label) + label
+	for i := range samples {
+		size += 2 + sampleLen(samples[i].timestamp)
+	}
+	dst = binary.AppendUvarint(append(dst, tagTimeSeries), uint64(size))
+	dst = append(dst, e.before...)
+	dst = binary.AppendUvarint(append(dst, tagLabel), uint64(label))
+	dst = append(append(dst, tagName, byte(len(nameLabel))), nameLabel...)
+	dst = binary.AppendUvarint(append(dst, tagText), uint64(metric))
+	dst = append(append(dst, e.prefix...), field...)
+	dst = append(dst, e.after...)
+	for i := range samples {
+		s := &samples[i]
+		dst = append(dst, tagSample, byte(sampleLen(s.timestamp)), tagValue)
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(s.value))
+		dst = binary.AppendUvarint(append(dst, tagTimestamp), uint64(s.timestamp))
+	}
+	return dst
+}
+
+// sampleLen is the size of a Sample without its tag and length.
+func sampleLen(timestamp int64) int { return 9 + 1 + varintLen64(uint64(timestamp)) }
+
+// appendLabel appends a Label with its tag and length.
+func appendLabel(dst []byte, name, value string) []byte {
+	size := 1 + varintLen(len(name)) + len(name) + 1 + varintLen(len(value)) + len(value)
+	dst = binary.AppendUvarint(append(dst, tagLabel), uint64(size))
+	dst = binary.AppendUvarint(append(dst, tagName), uint64(len(name)))
+	dst = append(dst, name...)
+	dst = binary.AppendUvarint(append(dst, tagText), uint64(len(value)))
+	return append(dst, value...)
+}
+
+func varintLen(n int) int { return varintLen64(uint64(n)) }
+
+func varintLen64(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }

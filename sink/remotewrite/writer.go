@@ -1,0 +1,248 @@
+package remotewrite
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/remote"
+)
+
+// Writer is one store that takes remote write. Its methods may be called by
+// several goroutines at once, but for Close.
+type Writer struct {
+	cfg    Config
+	extra  []event.Label
+	client *remote.Client
+	header http.Header
+	m      *writerMetrics
+
+	// transmit sends a request's body; tests put something else there.
+	transmit func(ctx context.Context, body []byte) error
+
+	mu   sync.Mutex
+	free []*scratch // as many as there were Writes at the same time
+}
+
+var _ sink.Volatile = (*Writer)(nil)
+
+// scratch is the memory of one Write.
+type scratch struct {
+	window  *window
+	encoder encoder
+	plain   []byte // the request that is being made
+	packed  []byte
+	samples int // in plain
+	zstd    *zstd.Encoder
+}
+
+// New returns a writer that has not connected yet.
+func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	client, err := remote.New(name, cfg.Config, set)
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{cfg: cfg, extra: cfg.extra(), client: client, m: newWriterMetrics(name, set)}
+	w.header = http.Header{
+		"Content-Type":                      {"application/x-protobuf"},
+		"Content-Encoding":                  {cfg.Compression},
+		"X-Prometheus-Remote-Write-Version": {"0.1.0"},
+	}
+	if cfg.Compression == compressZstd {
+		w.header["X-Victoriametrics-Remote-Write-Version"] = []string{"1"}
+	}
+	target := client.URL()
+	w.transmit = func(ctx context.Context, body []byte) error { return client.Post(ctx, target, w.header, body) }
+	if target.Path == "" {
+		log.Warn("the url has no path; stores take remote write at one such as /api/v1/write", "sink", name)
+	}
+	return w, nil
+}
+
+// Lost is that of sink.Volatile.
+func (w *Writer) Lost() <-chan struct{} { return w.client.Lost() }
+
+// Sync returns at once: remote write has no barrier.
+func (w *Writer) Sync(context.Context) error { return nil }
+
+// Close ends the connections. No Write may be running.
+func (w *Writer) Close() error {
+	w.client.Close()
+	for _, s := range w.free {
+		if s.zstd != nil {
+			s.zstd.Close()
+		}
+	}
+	w.free = nil
+	return nil
+}
+
+// Write borrows the batches and sends their events, one sample per field. Of
+// several samples with the same series and millisecond the largest is sent.
+//
+// What a store would drop without a word is refused here: see Config.MaxLabels
+// and the settings after it.
+func (w *Writer) Write(ctx context.Context, batches []*event.Batch) error {
+	s := w.take()
+	defer w.give(s)
+	oldest := int64(-1 << 62)
+	if w.cfg.MaxAge > 0 {
+		oldest = time.Now().Add(-w.cfg.MaxAge).UnixMilli()
+	}
+	for _, b := range batches {
+		for i := range b.Events {
+			e := &b.Events[i]
+			if e.Timestamp < oldest {
+				return refuse(e, "the event is older than max_age (%s) allows", w.cfg.MaxAge)
+			}
+			if g := s.window.add(b, e); g != nil {
+				if err := w.check(s, g); err != nil {
+					return err
+				}
+			}
+			if s.window.full() {
+				if err := w.send(ctx, s); err != nil {
+					return err
+				}
+				s.window.reset()
+			}
+		}
+	}
+	return w.send(ctx, s)
+}
+
+// check refuses labels that no store, or that some store, would take without
+// keeping the sample: VictoriaMetrics drops a series with too many or too long
+// ones, Prometheus one that is not UTF-8.
+func (w *Writer) check(s *scratch, g *group) error {
+	e := g.event
+	n := 2 + len(w.extra) + e.Labels.Len() // with the name and the device
+	if !utf8.ValidString(e.Device) {
+		return refuse(e, "the device's name is not UTF-8")
+	}
+	fault := func(l event.Label) error {
+		switch {
+		case len(l.Name) > maxLabelName:
+			return refuse(e, "the name of label %.40q has more than %d bytes", l.Name, maxLabelName)
+		case len(l.Value) > w.cfg.MaxLabelBytes:
+			return refuse(e, "the value of label %s has %d bytes, max_label_bytes allows %d", l.Name, len(l.Value), w.cfg.MaxLabelBytes)
+		case !utf8.ValidString(l.Value):
+			return refuse(e, "the value of label %s is not UTF-8", l.Name)
+		}
+		return nil
+	}
+	tags := g.batch.Tags(e)
+	n += len(tags)
+	for i := range tags {
+		if err := fault(tags[i]); err != nil {
+			return err
+		}
+	}
+	for _, l := range e.Labels.All() {
+		if err := fault(l); err != nil {
+			return err
+		}
+	}
+	if n > w.cfg.MaxLabels {
+		// Not all of them need be sent: count again, with care.
+		if s.encoder.labels(g); s.encoder.count > w.cfg.MaxLabels {
+			return refuse(e, "the series have %d labels, max_labels allows %d", s.encoder.count, w.cfg.MaxLabels)
+		}
+	}
+	return nil
+}
+
+func refuse(e *event.Event, format string, args ...any) error {
+	return &sink.Refused{Detail: fmt.Sprintf("device %q: ", e.Device) + fmt.Sprintf(format, args...)}
+}
+
+// send sends what is in the window, in as many requests as it takes.
+func (w *Writer) send(ctx context.Context, s *scratch) error {
+	s.window.sort()
+	s.plain, s.samples = s.plain[:0], 0
+	group := ^uint32(0)
+	for i := range s.window.series {
+		x := &s.window.series[i]
+		if x.group != group {
+			group = x.group
+			s.encoder.labels(&s.window.groups[group])
+		}
+		samples := s.window.members(x)
+		for len(samples) > 0 {
+			n := min(len(samples), maxRun)
+			if len(s.plain) > 0 && len(s.plain)+s.encoder.size(x.name, n) > int(w.cfg.MaxRequestBytes) {
+				if err := w.post(ctx, s); err != nil {
+					return err
+				}
+			}
+			s.plain = s.encoder.appendSeries(s.plain, x.name, samples[:n])
+			s.samples += n
+			samples = samples[n:]
+		}
+	}
+	return w.post(ctx, s)
+}
+
+// post sends the request that has been made, if it is not empty, and begins
+// another.
+func (w *Writer) post(ctx context.Context, s *scratch) error {
+	if len(s.plain) == 0 {
+		return nil
+	}
+	if w.cfg.Compression == compressZstd {
+		s.packed = s.zstd.EncodeAll(s.plain, s.packed[:0])
+	} else {
+		s.packed = s2.EncodeSnappy(s.packed[:cap(s.packed)], s.plain)
+	}
+	if err := w.transmit(ctx, s.packed); err != nil {
+		return err
+	}
+	w.m.samples.Add(s.samples)
+	w.m.plain.Add(len(s.plain))
+	s.plain, s.samples = s.plain[:0], 0
+	return nil
+}
+
+// take lends the memory for a Write; give takes it back.
+func (w *Writer) take() *scratch {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.free); n > 0 {
+		s := w.free[n-1]
+		w.free = w.free[:n-1]
+		return s
+	}
+	s := &scratch{window: newWindow(), encoder: encoder{prefix: w.cfg.MetricPrefix, extra: w.extra}}
+	if w.cfg.Compression == compressZstd {
+		// The options are right, so there is no error.
+		s.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
+	}
+	return s
+}
+
+func (w *Writer) give(s *scratch) {
+	s.window.reset()
+	s.encoder.list = clearLabels(s.encoder.list)
+	w.mu.Lock()
+	w.free = append(w.free, s)
+	w.mu.Unlock()
+}
+
+// clearLabels drops the references of a scratch slice.
+func clearLabels(list []event.Label) []event.Label {
+	clear(list[:cap(list)])
+	return list[:0]
+}
