@@ -11,11 +11,15 @@ SCENARIO ?= steady
 # Revision that `make bench-gate` compares with, and a file to lock meanwhile.
 BASE     ?=
 LOCK     ?=
+# Further flags of bench-peers and bench-growth.
+ARGS     ?=
+VM       := github.com/VictoriaMetrics/VictoriaMetrics
+TELEGRAF := custom,inputs.http_listener_v2,parsers.json,outputs.influxdb,serializers.influx
 # Where `make run` keeps its data.
 DATA_DIR ?= ./penstock-data
 TOOLS    := build/tools
 
-.PHONY: help build fleet run demo test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove k6 loadtest docs clean
+.PHONY: help build fleet run demo test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove bench-peers bench-growth k6 loadtest docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +39,7 @@ demo: build fleet ## make run, with a simulated fleet that posts to it
 test: ## Run all tests with the race detector
 	.ci/install
 	$(GO) test -race ./...
+	$(GO) test -C bench/peers ./...
 
 test-faults: ## The long forms of the fault tests (kill -9, power cuts, full disks, torn logs); takes root and half an hour
 	.ci/install
@@ -45,6 +50,7 @@ lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
 	if [ -n "$$unformatted" ]; then echo "gofmt -w $$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) vet -C bench/gate ./...
+	$(GO) vet -C bench/peers ./...
 	$(TOOLS)/staticcheck ./...
 
 fuzz: ## Fuzz the decoder against encoding/json for FUZZTIME (60s)
@@ -66,6 +72,26 @@ bench-gate-prove: bin/bench-gate ## Show that the gate raises no false alarm and
 .PHONY: bin/bench-gate
 bin/bench-gate:
 	@$(GO) build -C bench/gate -o $(CURDIR)/bin/bench-gate .
+
+bench-peers: build fleet peers ## Run Penstock, VictoriaMetrics, vmagent and Telegraf on the same work; writes docs/benchmarks.md [ARGS=-quick]
+	bin/bench-peers compare -lock '$(LOCK)' $(ARGS)
+
+bench-growth: build fleet peers ## Cost per event by number of devices and by size of request; writes docs/benchmarks.md [ARGS=-quick]
+	bin/bench-peers growth -lock '$(LOCK)' $(ARGS)
+
+# VictoriaMetrics' programs come from the version that Penstock embeds.
+# Telegraf takes a minute and many downloads; it is left out where it does
+# not build.
+.PHONY: peers
+peers: bin/bench-peers
+	$(GO) build -trimpath -o bin/peers/victoria-metrics $(VM)/app/victoria-metrics
+	$(GO) build -trimpath -o bin/peers/vmagent $(VM)/app/vmagent
+	$(GO) build -C bench/peers/telegraf -trimpath -tags $(TELEGRAF) -o $(CURDIR)/bin/peers/telegraf \
+		github.com/influxdata/telegraf/cmd/telegraf || echo 'make: going on without Telegraf' >&2
+
+.PHONY: bin/bench-peers
+bin/bench-peers:
+	@$(GO) build -C bench/peers -o $(CURDIR)/bin/bench-peers .
 
 k6: bin/k6 ## Build bin/k6, the load generator of loadtest/k6
 
