@@ -40,8 +40,9 @@ type Enricher interface {
 type Sink interface {
 	// Offer borrows an enriched batch and retains it if there is room.
 	Offer(b *event.Batch)
-	// Skip tells of a journaled batch that is not going to be offered.
-	Skip(from, to uint64)
+	// Skip tells of a journaled batch that is not going to be offered. It
+	// borrows b, whose events have no labels yet.
+	Skip(b *event.Batch)
 }
 
 // Intake is the way in for every batch.
@@ -129,7 +130,7 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	}
 	if !in.pool.push(b) {
 		for _, s := range *in.sinks.Load() {
-			s.Skip(b.Position, b.Next)
+			s.Skip(b)
 		}
 	}
 	return ack, nil

@@ -45,7 +45,7 @@ func (s *Sink) readLoop(ctx context.Context) {
 			// Nothing is there: a hole, or records that were damaged.
 			b.Release()
 			at = ^uint64(0)
-			s.progress.written(gap)
+			s.progress.absent(gap)
 		default:
 			at = b.Next
 			s.takeBack(gap, b)
@@ -53,13 +53,25 @@ func (s *Sink) readLoop(ctx context.Context) {
 	}
 }
 
-// takeBack takes b, read from the beginning of gap, into the backlog's queue.
+// takeBack takes b, read from the beginning of gap, into the backlog's queue,
+// or what the filter lets through.
 func (s *Sink) takeBack(gap Interval, b *event.Batch) {
 	s.src.Enricher.Enrich(b)
-	if b.Position < s.src.Tail {
+	if s.progress.readBack(gap, Interval{b.Position, b.Next}) {
 		s.m.recovered.Add(len(b.Events))
 	}
-	s.progress.readBack(gap, Interval{b.Position, b.Next})
+	if s.filter != nil {
+		part := s.filter.apply(b)
+		if part == nil {
+			s.done(b)
+			b.Release()
+			return
+		}
+		if part != b {
+			b.Release()
+			b = part
+		}
+	}
 	s.mu.Lock()
 	s.push(&s.backlog, b)
 	s.mu.Unlock()

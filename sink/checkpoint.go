@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -30,9 +31,11 @@ func (s *Sink) checkpointLoop(ctx context.Context) {
 // taken before the barrier, so it never covers what the barrier may have
 // missed.
 func (s *Sink) checkpoint(ctx context.Context) error {
-	taken := s.m.stored.Get()
+	s.drainLost()
+	at, epoch, taken := time.Now(), s.progress.epoch.Load(), s.successes.Load()
 	low, done := s.progress.snapshot()
-	if taken == s.synced && low == s.persisted {
+	holds := s.lost != nil || s.cfg.Hold > 0
+	if taken == s.synced && low == s.persisted && !holds {
 		return nil
 	}
 	if taken != s.synced {
@@ -43,9 +46,15 @@ func (s *Sink) checkpoint(ctx context.Context) error {
 		s.m.sync.Update(time.Since(start).Seconds())
 		s.synced = taken
 	}
+	if holds {
+		low, done = s.progress.hold(at, low, done, epoch, s.cfg.Hold)
+		if low == s.persisted && slices.Equal(done, s.persistedDone) {
+			return nil
+		}
+	}
 	if err := s.src.Checkpoint.SetProgress(low, done); err != nil {
 		return fmt.Errorf("cannot persist the progress: %w", err)
 	}
-	s.persisted = low
+	s.persisted, s.persistedDone = low, done
 	return nil
 }

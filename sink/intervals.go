@@ -68,6 +68,35 @@ func (s intervals) covering(pos uint64) (Interval, bool) {
 	return Interval{}, false
 }
 
+// has reports whether pos is in the set. It looks at the end first, where new
+// positions are.
+func (s intervals) has(pos uint64) bool {
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i].From <= pos {
+			return pos < s[i].To
+		}
+	}
+	return false
+}
+
+// minus returns the parts of the set that are not in the other one.
+func (s intervals) minus(other intervals) intervals {
+	rest := slices.Clone(s)
+	for _, x := range other {
+		rest.remove(x.From, x.To)
+	}
+	return rest
+}
+
+// size returns the number of positions in the set.
+func (s intervals) size() uint64 {
+	var n uint64
+	for _, x := range s {
+		n += x.To - x.From
+	}
+	return n
+}
+
 // after returns the start of the first interval that begins at or behind pos.
 func (s intervals) after(pos uint64) (uint64, bool) {
 	for _, x := range s {

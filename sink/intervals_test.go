@@ -44,5 +44,46 @@ func checkIntervals(t *testing.T, set intervals, model []bool) {
 		if _, got := set.covering(uint64(pos)); got != want {
 			t.Errorf("position %d: covered is %v, want %v", pos, got, want)
 		}
+		if got := set.has(uint64(pos)); got != want {
+			t.Errorf("position %d: has is %v, want %v", pos, got, want)
+		}
+	}
+}
+
+// TestIntervalsMinus compares the difference and the size with arrays of
+// booleans.
+func TestIntervalsMinus(t *testing.T) {
+	t.Parallel()
+	const size = 60
+	for seed := range uint64(200) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		var sets [2]intervals
+		var models [2][size]bool
+		for i := range sets {
+			for range 8 {
+				from := rnd.Uint64N(size)
+				to := min(from+rnd.Uint64N(8), size)
+				sets[i].add(from, to)
+				for pos := from; pos < to; pos++ {
+					models[i][pos] = true
+				}
+			}
+		}
+		var want [size]bool
+		var n uint64
+		for i := range want {
+			if want[i] = models[0][i] && !models[1][i]; want[i] {
+				n++
+			}
+		}
+		rest := sets[0].minus(sets[1])
+		checkIntervals(t, rest, want[:])
+		checkIntervals(t, sets[0], models[0][:]) // left as it was
+		if rest.size() != n {
+			t.Errorf("size %d, want %d", rest.size(), n)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d: %v minus %v gave %v", seed, sets[0], sets[1], rest)
+		}
 	}
 }

@@ -10,10 +10,20 @@ import (
 )
 
 type sinkMetrics struct {
-	stored           *metrics.Counter
-	recovered        *metrics.Counter
+	// The ledger, in events.
+	accepted     *metrics.Counter
+	recovered    *metrics.Counter
+	stored       *metrics.Counter
+	deadLettered *metrics.Counter
+	filtered     *metrics.Counter
+	redelivered  *metrics.Counter
+	replayed     *metrics.Counter
+
 	skipped          *metrics.Counter
 	failures         *metrics.Counter
+	refusals         *metrics.Counter
+	rewinds          *metrics.Counter
+	letterErrors     *metrics.Counter
 	readErrors       *metrics.Counter
 	checkpointErrors *metrics.Counter
 	write            *metrics.PrometheusHistogram
@@ -23,7 +33,9 @@ type sinkMetrics struct {
 	abandoned atomic.Int64 // events that writers gave up at shutdown
 }
 
-func newSinkMetrics(s *Sink, set *metrics.Set) *sinkMetrics {
+// newSinkMetrics registers the metrics of s in set, and the stage histograms,
+// which several sinks share, in stages if that is not nil.
+func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
 	label := fmt.Sprintf("{sink=%q}", s.name)
 	gauge := func(name string, f func() float64) { set.NewGauge(name+label, f) }
 	gauge("penstock_sink_memory_bytes", func() float64 {
@@ -38,15 +50,32 @@ func newSinkMetrics(s *Sink, set *metrics.Set) *sinkMetrics {
 		}
 		return 1
 	})
+	gauge("penstock_sink_circuit_state", func() float64 { return float64(s.circuit.state()) })
+	gauge("penstock_sink_events_in_flight", func() float64 { return float64(s.Ledger().InFlight()) })
+	gauge("penstock_sink_backlog_bytes", func() float64 { return float64(s.State().Backlog) })
+	gauge("penstock_sink_lag_seconds", func() float64 { return s.State().Lag.Seconds() })
+	if stages == nil {
+		stages = set
+	}
 	stage := func(name string) *metrics.PrometheusHistogram {
-		// Several sinks share the stage.
-		return set.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("penstock_stage_seconds{stage=%q}", name), event.StageBuckets())
+		return stages.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("penstock_stage_seconds{stage=%q}", name), event.StageBuckets())
+	}
+	events := func(outcome string) *metrics.Counter {
+		return set.NewCounter(fmt.Sprintf("penstock_sink_events_total{sink=%q,outcome=%q}", s.name, outcome))
 	}
 	return &sinkMetrics{
-		stored:           set.NewCounter("penstock_sink_stored_events_total" + label),
-		recovered:        set.NewCounter("penstock_sink_recovered_events_total" + label),
+		accepted:         events("accepted"),
+		recovered:        events("recovered"),
+		stored:           events("stored"),
+		deadLettered:     events("dead_lettered"),
+		filtered:         events("filtered"),
+		redelivered:      events("redelivered"),
+		replayed:         events("replayed"),
 		skipped:          set.NewCounter("penstock_sink_skipped_batches_total" + label),
 		failures:         set.NewCounter("penstock_sink_write_failures_total" + label),
+		refusals:         set.NewCounter("penstock_sink_refused_writes_total" + label),
+		rewinds:          set.NewCounter("penstock_sink_rewinds_total" + label),
+		letterErrors:     set.NewCounter("penstock_sink_dead_letter_errors_total" + label),
 		readErrors:       set.NewCounter("penstock_sink_backlog_read_errors_total" + label),
 		checkpointErrors: set.NewCounter("penstock_sink_checkpoint_errors_total" + label),
 		sync:             set.NewPrometheusHistogram("penstock_sink_sync_seconds" + label),

@@ -3,6 +3,8 @@ package sink
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // progress knows, for one sink, where each record of the journal is:
@@ -19,55 +21,112 @@ import (
 // The low watermark is where done stops being contiguous. Only what the
 // store has made safe since is persisted (see Sink.checkpoint), so a crash
 // makes a sink read again what came after its last barrier, and no more.
+//
+// Two more sets keep the ledger balanced, so that each event counts once
+// whatever way it goes:
+//
+//	unclaimed  on disk, and nobody has offered it yet: it counts as recovered
+//	           when it is read back
+//	again      delivered and counted, then rewound: it counts as redelivered
 type progress struct {
 	mu     sync.Mutex
 	done   intervals
 	memory intervals
 	gaps   intervals
 
+	unclaimed intervals
+	again     intervals
+	rewound   atomic.Bool // again has been used
+
+	high  uint64 // the end of the last record that was offered or read
 	stuck uint64 // where the low watermark was at the last heal
+
+	// epoch counts the rewinds. A write that began in an earlier one may have
+	// been acknowledged by a store that has lost it.
+	epoch atomic.Uint64
+
+	held holding
 }
 
 // newProgress resumes at the persisted progress. Everything that was written
 // since, up to tail, is a gap.
 func newProgress(low uint64, done []Interval, tail uint64) *progress {
-	p := &progress{}
+	p := &progress{high: tail}
 	p.done.add(0, low)
 	for _, x := range done {
 		p.done.add(x.From, x.To)
 	}
-	p.gaps.add(low, tail)
-	for _, x := range p.done {
-		p.gaps.remove(x.From, x.To)
-	}
+	p.held.safe = slices.Clone(p.done)
+	p.fillGaps(tail)
 	return p
 }
 
-// entered notes that the record is in memory.
-func (p *progress) entered(from, to uint64) {
-	p.mu.Lock()
-	p.memory.add(from, to)
-	p.mu.Unlock()
+// fillGaps makes everything below tail that is not done a gap that nobody has
+// counted yet.
+func (p *progress) fillGaps(tail uint64) {
+	p.gaps = intervals{}
+	p.gaps.add(0, tail)
+	p.gaps = p.gaps.minus(p.done)
+	p.unclaimed = slices.Clone(p.gaps)
 }
 
-// skipped notes that the record is to be read from disk.
-func (p *progress) skipped(from, to uint64) {
+// offered notes that the record is in memory, or, if there is no room for it,
+// that it has to be read from disk. It returns whether the record is new to
+// the sink, and whether its events count as accepted by it: a record that was
+// found on disk before it was offered goes the way of a gap.
+func (p *progress) offered(from, to uint64, room bool) (isNew, counts bool) {
 	p.mu.Lock()
-	p.memory.remove(from, to)
-	p.gaps.add(from, to)
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if from < p.high && (p.memory.has(from) || p.gaps.has(from) || p.done.has(from)) {
+		counts = p.unclaimed.has(from)
+		p.unclaimed.remove(from, to)
+		return false, counts
+	}
+	p.high = max(p.high, to)
+	if room {
+		p.memory.add(from, to)
+	} else {
+		p.gaps.add(from, to)
+	}
+	return true, true
 }
 
-// written notes that the store has taken the records of the ranges, or that
-// there are none.
-func (p *progress) written(ranges ...Interval) {
+// written notes that the store has taken the records of the ranges, in writes
+// that began in the given epoch. It returns false if there was a rewind since;
+// the records are gaps then.
+func (p *progress) written(epoch uint64, ranges ...Interval) bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, r := range ranges {
 		p.memory.remove(r.From, r.To)
-		p.gaps.remove(r.From, r.To)
-		p.done.add(r.From, r.To)
+		if epoch == p.epoch.Load() {
+			p.gaps.remove(r.From, r.To)
+			p.done.add(r.From, r.To)
+		} else {
+			p.gaps.add(r.From, r.To)
+		}
 	}
-	p.mu.Unlock()
+	return epoch == p.epoch.Load()
+}
+
+// putBack notes that the records leave memory undelivered.
+func (p *progress) putBack(ranges ...Interval) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range ranges {
+		p.memory.remove(r.From, r.To)
+		p.gaps.add(r.From, r.To)
+	}
+}
+
+// absent notes that there is nothing to be read in the gap.
+func (p *progress) absent(gap Interval) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gaps.remove(gap.From, gap.To)
+	p.unclaimed.remove(gap.From, gap.To)
+	p.again.remove(gap.From, gap.To)
+	p.done.add(gap.From, gap.To)
 }
 
 // oldestGap returns the first gap.
@@ -81,13 +140,32 @@ func (p *progress) oldestGap() (Interval, bool) {
 }
 
 // readBack notes that [gap.From, record.To) has been read from disk: what
-// lies before the record is a hole, the record is in memory now.
-func (p *progress) readBack(gap, record Interval) {
+// lies before the record is a hole, the record is in memory now. It returns
+// whether the record's events count as recovered.
+func (p *progress) readBack(gap, record Interval) (recovered bool) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.gaps.remove(gap.From, record.To)
 	p.done.add(gap.From, record.From)
 	p.memory.add(record.From, record.To)
-	p.mu.Unlock()
+	p.high = max(p.high, record.To)
+	recovered = p.unclaimed.has(record.From)
+	p.unclaimed.remove(gap.From, record.To)
+	p.again.remove(gap.From, record.From)
+	return recovered
+}
+
+// repeated returns whether the record in memory was delivered and counted
+// before, and forgets it.
+func (p *progress) repeated(from, to uint64) bool {
+	if !p.rewound.Load() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	again := p.again.has(from)
+	p.again.remove(from, to)
+	return again
 }
 
 // snapshot returns the low watermark and the intervals that are done beyond
@@ -95,15 +173,27 @@ func (p *progress) readBack(gap, record Interval) {
 func (p *progress) snapshot() (low uint64, done []Interval) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.split()
+	return p.done.split()
 }
 
-func (p *progress) split() (low uint64, done []Interval) {
-	rest := []Interval(p.done)
-	if len(rest) > 0 && rest[0].From == 0 {
-		low, rest = rest[0].To, rest[1:]
+// undelivered returns the low watermark and how many bytes of the journal up
+// to tail are not done.
+func (p *progress) undelivered(tail uint64) (low, bytes uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.done) > 0 && p.done[0].From == 0 {
+		low = p.done[0].To
 	}
-	return low, slices.Clone(rest)
+	rest := intervals{{0, tail}}.minus(p.done)
+	return low, rest.size()
+}
+
+// split returns the end of what is contiguous from 0, and a copy of the rest.
+func (s intervals) split() (low uint64, rest []Interval) {
+	if len(s) > 0 && s[0].From == 0 {
+		low, s = s[0].To, s[1:]
+	}
+	return low, slices.Clone(s)
 }
 
 // heal is called now and then, at intervals that are long against the time an
@@ -114,7 +204,7 @@ func (p *progress) split() (low uint64, done []Interval) {
 func (p *progress) heal(tail uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	low, done := p.split()
+	low, done := p.done.split()
 	if low >= tail {
 		p.stuck = 0
 		return
@@ -123,10 +213,7 @@ func (p *progress) heal(tail uint64) {
 		p.stuck = low + 1
 		return
 	}
-	if _, ok := p.memory.covering(low); ok {
-		return
-	}
-	if _, ok := p.gaps.covering(low); ok {
+	if p.memory.has(low) || p.gaps.has(low) {
 		return
 	}
 	end := tail
@@ -139,4 +226,25 @@ func (p *progress) heal(tail uint64) {
 		}
 	}
 	p.gaps.add(low, end)
+	p.unclaimed.add(low, end)
+	p.high = max(p.high, end)
+}
+
+// rewind makes everything that the store may have lost a gap again: what was
+// delivered since the last progress that has outlived the hold. It returns
+// how many bytes of the journal that is.
+func (p *progress) rewind(now time.Time, hold time.Duration) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held.mature(now, hold)
+	p.held.pending = nil
+	lost := p.done.minus(p.held.safe)
+	for _, x := range lost {
+		p.gaps.add(x.From, x.To)
+		p.again.add(x.From, x.To)
+	}
+	p.done = slices.Clone(p.held.safe)
+	p.rewound.Store(true)
+	p.epoch.Add(1)
+	return lost.size()
 }

@@ -20,18 +20,18 @@ func TestProgressResumes(t *testing.T) {
 func TestLowWatermarkWaitsForTheSlowest(t *testing.T) {
 	t.Parallel()
 	p := newProgress(0, nil, 0)
-	p.entered(0, 10)
-	p.entered(20, 30) // [10, 20) is still being acknowledged
-	p.written(Interval{20, 30})
+	p.offered(0, 10, true)
+	p.offered(20, 30, true) // [10, 20) is still being acknowledged
+	p.written(0, Interval{20, 30})
 	if low, _ := p.snapshot(); low != 0 {
 		t.Errorf("low %d before anything contiguous was written", low)
 	}
-	p.written(Interval{0, 10})
+	p.written(0, Interval{0, 10})
 	if low, _ := p.snapshot(); low != 10 {
 		t.Errorf("low %d, want 10", low)
 	}
-	p.entered(10, 20)
-	p.written(Interval{10, 20})
+	p.offered(10, 20, true)
+	p.written(0, Interval{10, 20})
 	if low, done := p.snapshot(); low != 30 || len(done) != 0 {
 		t.Errorf("low %d, done %v; want 30 and none", low, done)
 	}
@@ -40,9 +40,9 @@ func TestLowWatermarkWaitsForTheSlowest(t *testing.T) {
 func TestHealFindsOnlyWhatNobodyHolds(t *testing.T) {
 	t.Parallel()
 	p := newProgress(0, nil, 0)
-	p.entered(0, 10)
-	p.skipped(10, 20)
-	p.written(Interval{40, 50})
+	p.offered(0, 10, true)
+	p.offered(10, 20, false)
+	p.written(0, Interval{40, 50})
 
 	// The watermark stands because [0, 10) is in memory.
 	p.heal(50)
@@ -51,7 +51,7 @@ func TestHealFindsOnlyWhatNobodyHolds(t *testing.T) {
 		t.Errorf("gaps %v, want %v", p.gaps, want)
 	}
 	// Then because nobody has [20, 40): the first look only notes it.
-	p.written(Interval{0, 20})
+	p.written(0, Interval{0, 20})
 	p.heal(50)
 	if len(p.gaps) != 0 {
 		t.Errorf("healed at the first look: %v", p.gaps)

@@ -14,12 +14,16 @@
 // room. Fresh batches and the backlog have queues of their own and share the
 // writes, so neither starves the other. A sink that is away therefore costs
 // disk, and nothing else.
+//
+// What a store refuses is looked for inside the write and becomes a dead
+// letter (bisect.go); what it may have lost is delivered again (hold.go).
 package sink
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,9 +69,17 @@ type Source struct {
 	Done []Interval
 	Tail uint64
 
+	// Held is what a predecessor had delivered and not persisted, in place of
+	// Low and Done; see Sink.Held. Usually it is nil.
+	Held *Held
+
 	// Safe returns the position below which every record has been
 	// acknowledged or given up.
 	Safe func() uint64
+
+	// Stages is where the stage histograms are, which all sinks share. Nil
+	// means with the sink's other metrics.
+	Stages *metrics.Set
 }
 
 // Target is where a sink's events go.
@@ -84,14 +96,19 @@ type Target struct {
 
 // Sink delivers to one Writer.
 type Sink struct {
-	name string
-	cfg  Config
-	w    Writer
-	src  Source
-	log  *slog.Logger
-	m    *sinkMetrics
+	name    string
+	cfg     Config
+	w       Writer
+	lost    <-chan struct{} // of a Volatile Writer, else nil
+	filter  *matcher        // nil if everything passes
+	letters *letterbox      // nil without DeadLetters
+	src     Source
+	log     *slog.Logger
+	m       *sinkMetrics
 
 	progress *progress
+	circuit  *circuit // nil if it is switched off
+	lag      lagClock
 
 	mu       sync.Mutex
 	fresh    queue
@@ -103,14 +120,20 @@ type Sink struct {
 	room     sync.Cond // memory was given back, or closing
 	ageTimer *time.Timer
 
-	failing atomic.Pointer[failure] // nil while writes succeed
+	failing   atomic.Pointer[failure] // nil while writes succeed
+	successes atomic.Uint64           // writes that the store has taken, parts included
+	quiet     atomic.Int64            // until when the store asked to be left alone, Unix nanoseconds
+	lastGood  good                    // used with DeadLetters only
+	lettersAt atomic.Int64            // when dead letters were last logged, Unix nanoseconds
 
 	// What the last checkpoint covered; only checkpoint uses them.
-	synced    uint64 // events stored
-	persisted uint64 // low watermark
+	synced        uint64 // successful writes
+	persisted     uint64 // low watermark
+	persistedDone []Interval
 
 	cancelRead  context.CancelFunc // ends the reader and the checkpoints
-	cancelWrite context.CancelFunc // ends the writers, with what they retry
+	life        context.Context    // ends when the writers have to give up
+	cancelWrite context.CancelFunc
 	readers     sync.WaitGroup
 	writers     sync.WaitGroup
 }
@@ -124,71 +147,115 @@ func New(name string, cfg Config, dst Target, src Source, log *slog.Logger, set 
 		return nil, fmt.Errorf("sink %s: filter: %w", name, err)
 	}
 	s := &Sink{
-		name:     name,
-		cfg:      cfg,
-		w:        dst.Writer,
-		src:      src,
-		log:      log.With("sink", name),
-		progress: newProgress(src.Low, src.Done, src.Tail),
+		name:    name,
+		cfg:     cfg,
+		w:       dst.Writer,
+		filter:  newMatcher(dst.Filter),
+		src:     src,
+		log:     log.With("sink", name),
+		circuit: newCircuit(cfg),
+	}
+	if v, ok := dst.Writer.(Volatile); ok {
+		s.lost = v.Lost()
+	}
+	if dst.DeadLetters != nil {
+		s.letters = &letterbox{kept: dst.DeadLetters}
+	}
+	if src.Held != nil {
+		s.progress = inheritProgress(src.Held, src.Tail)
+	} else {
+		s.progress = newProgress(src.Low, src.Done, src.Tail)
 	}
 	s.ready.L, s.room.L = &s.mu, &s.mu
-	s.m = newSinkMetrics(s, set)
+	s.life, s.cancelWrite = context.WithCancel(context.Background())
+	s.m = newSinkMetrics(s, set, src.Stages)
 	return s, nil
 }
 
 // Start begins delivery. Close ends it.
 func (s *Sink) Start() {
 	readCtx, cancelRead := context.WithCancel(context.Background())
-	writeCtx, cancelWrite := context.WithCancel(context.Background())
-	s.cancelRead, s.cancelWrite = cancelRead, cancelWrite
+	s.cancelRead = cancelRead
 	for range s.cfg.Writers {
-		s.writers.Go(func() { s.writeLoop(writeCtx) })
+		s.writers.Go(func() { s.writeLoop(s.life) })
 	}
 	s.readers.Go(func() { s.readLoop(readCtx) })
 	s.readers.Go(func() { s.checkpointLoop(readCtx) })
+	s.readers.Go(func() { s.lagLoop(readCtx) })
+	if s.lost != nil {
+		s.readers.Go(func() { s.lostLoop(readCtx) })
+	}
 }
 
 // Offer gives the sink a journaled, enriched batch. It borrows b, retains it
 // if it has room, and otherwise leaves it on disk to be read back. It never
 // blocks.
 func (s *Sink) Offer(b *event.Batch) {
-	size := int64(b.Size())
+	part := b
+	if s.filter != nil {
+		if part = s.filter.apply(b); part == nil {
+			s.pass(b)
+			return
+		}
+		if part != b {
+			defer part.Release()
+		}
+	}
+	size := int64(part.Size())
 	s.mu.Lock()
 	if s.closing || s.fresh.bytes+size > s.freshLimit() || s.held()+size > s.cfg.MemoryBytes {
 		s.mu.Unlock()
-		s.Skip(b.Position, b.Next)
+		s.Skip(b)
 		return
 	}
-	b.Retain()
-	s.progress.entered(b.Position, b.Next)
-	s.push(&s.fresh, b)
+	isNew, counts := s.progress.offered(b.Position, b.Next, true)
+	if isNew {
+		part.Retain()
+		s.push(&s.fresh, part)
+	}
 	s.mu.Unlock()
+	if counts {
+		s.m.accepted.Add(len(b.Events))
+	}
 }
 
 // Skip tells the sink of a journaled batch that it will not be offered. The
-// sink reads it back from disk.
-func (s *Sink) Skip(from, to uint64) {
-	s.progress.skipped(from, to)
+// sink reads it back from disk. It borrows b, which need not be enriched.
+func (s *Sink) Skip(b *event.Batch) {
+	_, counts := s.progress.offered(b.Position, b.Next, false)
+	if counts {
+		s.m.accepted.Add(len(b.Events))
+	}
 	s.m.skipped.Inc()
-	s.room.Signal()
+	s.wakeReader()
 }
 
-// Name returns the sink's name.
-func (s *Sink) Name() string { return s.name }
+// pass takes note of a batch of which the filter lets nothing through.
+func (s *Sink) pass(b *event.Batch) {
+	isNew, counts := s.progress.offered(b.Position, b.Next, true)
+	if counts {
+		s.m.accepted.Add(len(b.Events))
+	}
+	if isNew {
+		s.done(b)
+	}
+}
 
-// Stored returns the number of events that the store has taken.
-func (s *Sink) Stored() uint64 { return s.m.stored.Get() }
-
-// Recovered returns the number of events that an earlier process accepted
-// and that this one has read back from the journal.
-func (s *Sink) Recovered() uint64 { return s.m.recovered.Get() }
-
-// MemoryLimit returns the bytes that the sink's batches may hold.
-func (s *Sink) MemoryLimit() int64 { return s.cfg.MemoryBytes }
+// done makes a batch in memory, of which the filter lets nothing through, one
+// that is done.
+func (s *Sink) done(b *event.Batch) {
+	again := s.progress.repeated(b.Position, b.Next)
+	s.progress.written(s.progress.epoch.Load(), Interval{b.Position, b.Next})
+	if !again {
+		s.m.filtered.Add(len(b.Events))
+	}
+}
 
 // Close stops the reader, writes what is in memory, and persists the
 // progress, all bounded by ctx. It returns the number of events that it had
-// to leave behind; they are in the journal.
+// to leave behind; they are in the journal. With Config.Hold, what was
+// delivered within it is not persisted: the next sink delivers it again,
+// unless it inherits Held.
 func (s *Sink) Close(ctx context.Context) (left int, err error) {
 	s.cancelRead()
 	s.mu.Lock()
@@ -202,11 +269,15 @@ func (s *Sink) Close(ctx context.Context) (left int, err error) {
 	s.writers.Wait()
 	stop()
 	s.cancelWrite()
+	if s.letters != nil {
+		s.letters.replaying.Lock() // waits for a replay, which ends with the writers
+		defer s.letters.replaying.Unlock()
+	}
 
 	s.mu.Lock()
 	for _, q := range []*queue{&s.fresh, &s.backlog} {
 		var rest []*event.Batch
-		rest, _ = q.take(nil, q.bytes+1)
+		rest, _ = q.take(nil, amount{q.bytes + 1, math.MaxInt})
 		for _, b := range rest {
 			left += len(b.Events)
 			b.Release()
@@ -224,10 +295,27 @@ func (s *Sink) push(q *queue, b *event.Batch) {
 		s.armAge(s.cfg.BatchAge)
 	}
 	q.push(b)
-	if s.fresh.bytes+s.backlog.bytes >= s.cfg.BatchBytes {
+	if s.full() {
 		s.ready.Signal()
 	}
 }
+
+// full reports whether what is queued makes a whole write. The caller holds
+// mu.
+func (s *Sink) full() bool {
+	return s.fresh.bytes+s.backlog.bytes >= s.cfg.BatchBytes || s.fresh.events+s.backlog.events >= s.maxEvents()
+}
+
+// maxEvents returns how many events may go into one write.
+func (s *Sink) maxEvents() int {
+	if s.cfg.MaxEvents == 0 {
+		return math.MaxInt
+	}
+	return s.cfg.MaxEvents
+}
+
+// wakeReader makes the reader look for gaps.
+func (s *Sink) wakeReader() { s.room.Signal() }
 
 // armAge makes the writers look at the queues when the oldest batch has
 // waited long enough. The caller holds mu.

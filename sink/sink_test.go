@@ -21,15 +21,18 @@ import (
 const recordSize = 10
 
 // fakeLog is a journal in memory: record i has the position i*recordSize and
-// one event whose timestamp is i.
+// one event whose timestamp is i, unless make says otherwise.
 type fakeLog struct {
 	mu      sync.Mutex
 	records int
 	missing map[uint64]bool // positions where nothing is to be read
+	make    func(b *event.Batch, record int)
 	at      uint64
 
 	low  uint64
 	done []Interval
+
+	persisted func(low uint64, done []Interval) // called by SetProgress if it is set
 }
 
 func (l *fakeLog) append(p *event.Pool) *event.Batch {
@@ -42,6 +45,11 @@ func (l *fakeLog) append(p *event.Pool) *event.Batch {
 }
 
 func (l *fakeLog) fill(b *event.Batch, pos uint64) {
+	if l.make != nil {
+		l.make(b, int(pos/recordSize))
+		b.Position, b.Next = pos, pos+recordSize
+		return
+	}
 	b.AddField("f", 1)
 	b.Commit(0, "d", int64(pos/recordSize))
 	b.Position, b.Next = pos, pos+recordSize
@@ -65,8 +73,18 @@ func (l *fakeLog) Next(b *event.Batch) (bool, error) {
 func (l *fakeLog) SetProgress(low uint64, done []Interval) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.persisted != nil {
+		l.persisted(low, done)
+	}
 	l.low, l.done = low, slices.Clone(done)
 	return nil
+}
+
+// position returns the low watermark that was persisted last.
+func (l *fakeLog) position() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.low
 }
 
 func (l *fakeLog) safe() uint64 {

@@ -4,84 +4,125 @@ import (
 	"context"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// failure is why writes fail, and since when.
-type failure struct {
-	since time.Time
-	err   error
+// write is what one writer has in hand. It is reused.
+type write struct {
+	batches []*event.Batch
+	ranges  []Interval // what the batches are in the journal, merged
+	size    amount
+
+	// epoch is that in which the store was asked first for what it has taken.
+	epoch uint64
+	// dead has, by a batch's position, how many of its events have become
+	// dead letters, in whole or in part. Nearly always it is nil.
+	dead map[uint64]int
 }
 
-// Err returns nil while writes succeed, and else the last error.
-func (s *Sink) Err() error {
-	if f := s.failing.Load(); f != nil {
-		return f.err
-	}
-	return nil
-}
+// verdict is how a write has ended.
+type verdict int
+
+const (
+	finished verdict = iota // stored, but for dead letters
+	putBack                 // the store refuses everything, so it stays in the journal
+	gaveUp                  // the sink was told to stop
+)
 
 // writeLoop writes batches until the sink is closing and its queues are
 // empty, or ctx is done.
 func (s *Sink) writeLoop(ctx context.Context) {
-	var batches []*event.Batch
-	var ranges []Interval
+	var w write
+	pause := s.newBackOff()
 	for {
-		var bytes int64
-		batches, bytes = s.next(batches[:0])
-		if len(batches) == 0 {
+		s.next(&w)
+		if len(w.batches) == 0 {
 			return
 		}
-		ok := s.deliver(ctx, batches)
-		ranges = ranges[:0]
-		events := 0
-		now := event.Now()
-		for _, b := range batches {
-			events += len(b.Events)
-			if ok && b.Start != 0 {
-				s.m.total.Update(float64(now-b.Start) / 1e9)
+		v := s.deliver(ctx, &w)
+		switch v {
+		case finished:
+			s.settle(&w)
+			pause.Reset()
+		case putBack:
+			s.progress.putBack(w.ranges...)
+			if s.isClosing() {
+				s.m.abandoned.Add(int64(w.size.events))
 			}
-			if n := len(ranges); n > 0 && ranges[n-1].To == b.Position {
-				ranges[n-1].To = b.Next
-			} else {
-				ranges = append(ranges, Interval{b.Position, b.Next})
-			}
+		case gaveUp:
+			s.m.abandoned.Add(int64(w.size.events))
 		}
-		if ok {
-			s.progress.written(ranges...)
-			s.m.stored.Add(events)
-		} else {
-			s.m.abandoned.Add(int64(events))
-		}
-		for i, b := range batches {
+		for i, b := range w.batches {
 			b.Release()
-			batches[i] = nil
+			w.batches[i] = nil
 		}
 		s.mu.Lock()
-		s.writing -= bytes
+		s.writing -= w.size.bytes
 		s.mu.Unlock()
-		s.room.Signal()
-		if !ok {
+		s.wakeReader()
+		if v == gaveUp {
 			return
+		}
+		if v == putBack && !s.isClosing() {
+			sleep(ctx, pause.NextBackOff())
 		}
 	}
 }
 
-// next waits until a batch is full or old enough and returns its parts, or
-// none when the sink is closing and everything has been taken.
-func (s *Sink) next(dst []*event.Batch) ([]*event.Batch, int64) {
+// settle notes where the events of a finished write have gone.
+func (s *Sink) settle(w *write) {
+	if !s.progress.written(w.epoch, w.ranges...) {
+		return // rewound meanwhile: they will be delivered, and counted, again
+	}
+	now := event.Now()
+	var stored, redelivered, dead, filtered int
+	for _, b := range w.batches {
+		if b.Start != 0 {
+			s.m.total.Update(float64(now-b.Start) / 1e9)
+		}
+		lost := 0
+		if w.dead != nil {
+			lost = w.dead[b.Position]
+		}
+		if s.progress.repeated(b.Position, b.Next) {
+			redelivered += len(b.Events) - lost
+			continue
+		}
+		stored += len(b.Events) - lost
+		dead += lost
+		filtered += b.Omitted()
+	}
+	s.m.stored.Add(stored)
+	if redelivered+dead+filtered > 0 {
+		s.m.redelivered.Add(redelivered)
+		s.m.deadLettered.Add(dead)
+		s.m.filtered.Add(filtered)
+	}
+}
+
+func (s *Sink) isClosing() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.closing
+}
+
+// next waits until a batch is full or old enough and takes its parts into w,
+// or none when the sink is closing and everything has been taken.
+func (s *Sink) next(w *write) {
+	s.mu.Lock()
+	w.batches, w.ranges, w.size, w.dead = w.batches[:0], w.ranges[:0], amount{}, nil
+	defer func() {
+		s.mu.Unlock()
+		w.merge()
+	}()
 	for {
 		queued := s.fresh.bytes + s.backlog.bytes
 		age := time.Since(s.oldest)
-		if queued >= s.cfg.BatchBytes || queued > 0 && (s.closing || age >= s.cfg.BatchAge) {
+		if s.full() || queued > 0 && (s.closing || age >= s.cfg.BatchAge) {
 			break
 		}
 		if s.closing {
-			return dst, 0
+			return
 		}
 		if queued > 0 {
 			s.armAge(s.cfg.BatchAge - age)
@@ -90,54 +131,50 @@ func (s *Sink) next(dst []*event.Batch) ([]*event.Batch, int64) {
 	}
 	// Fresh batches first, up to their share; then the backlog; then fresh
 	// ones again if there is no backlog.
-	limit := s.cfg.BatchBytes
+	limit := amount{s.cfg.BatchBytes, s.maxEvents()}
 	share := limit
 	if !s.backlog.empty() {
-		share = int64(float64(limit) * s.cfg.FreshShare)
+		share.bytes = int64(float64(limit.bytes) * s.cfg.FreshShare)
+		share.events = int(float64(limit.events) * s.cfg.FreshShare)
 	}
-	var a, b, c int64
-	dst, a = s.fresh.take(dst, share)
-	dst, b = s.backlog.take(dst, limit-a)
-	dst, c = s.fresh.take(dst, limit-a-b)
-	s.writing += a + b + c
+	for _, from := range []struct {
+		q     *queue
+		limit amount
+	}{{&s.fresh, share}, {&s.backlog, limit}, {&s.fresh, limit}} {
+		var taken amount
+		rest := amount{from.limit.bytes - w.size.bytes, from.limit.events - w.size.events}
+		w.batches, taken = from.q.take(w.batches, rest)
+		w.size.bytes += taken.bytes
+		w.size.events += taken.events
+	}
+	s.writing += w.size.bytes
 	s.oldest = time.Now()
-	if s.fresh.bytes+s.backlog.bytes >= s.cfg.BatchBytes {
+	if s.full() {
 		s.ready.Signal()
 	}
-	return dst, a + b + c
 }
 
-// deliver writes until it succeeds or ctx is done.
-func (s *Sink) deliver(ctx context.Context, batches []*event.Batch) bool {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval = s.cfg.RetryMin
-	pause.MaxInterval = s.cfg.RetryMax
-	for {
-		start := time.Now()
-		err := s.w.Write(ctx, batches)
-		if err == nil {
-			s.m.write.Update(time.Since(start).Seconds())
-			if f := s.failing.Swap(nil); f != nil {
-				s.log.Info("store takes writes again", "away", time.Since(f.since).Round(time.Millisecond))
-			}
-			return true
+// merge sets the ranges of the batches.
+func (w *write) merge() {
+	for _, b := range w.batches {
+		if n := len(w.ranges); n > 0 && w.ranges[n-1].To == b.Position {
+			w.ranges[n-1].To = b.Next
+		} else {
+			w.ranges = append(w.ranges, Interval{b.Position, b.Next})
 		}
-		if ctx.Err() != nil {
-			return false
-		}
-		s.m.failures.Inc()
-		f := s.failing.Load()
-		if f == nil {
-			s.log.Warn("write failed, will be tried again; events stay in the journal", "error", err)
-			f = &failure{since: start}
-		}
-		s.failing.Store(&failure{since: f.since, err: err})
-		wait := time.NewTimer(pause.NextBackOff())
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			return false
-		}
+	}
+}
+
+// deliver writes until the store has taken everything that it ever will.
+func (s *Sink) deliver(ctx context.Context, w *write) verdict {
+	epoch, refused, err := s.attempt(ctx, w.batches)
+	w.epoch = epoch
+	switch {
+	case err != nil:
+		return gaveUp
+	case refused == nil:
+		return finished
+	default:
+		return s.bisect(ctx, w, refused)
 	}
 }

@@ -37,6 +37,15 @@ func (b *Batch) Include(e *Event, fields []Field) {
 	b.Events = append(b.Events, x)
 }
 
+// Omitted returns how many events of the batch that a subset comes from are
+// not in it. Of any other batch that is 0.
+func (b *Batch) Omitted() int {
+	if b.parent == nil {
+		return 0
+	}
+	return len(b.parent.Events) - len(b.Events)
+}
+
 // subset lends an empty batch without arenas for tags and text, which a
 // subset has from its parent.
 func (p *Pool) subset() *Batch {

@@ -19,14 +19,16 @@ func TestSubset(t *testing.T) {
 	s := b.Subset()
 	s.Include(&b.Events[1], b.Fields(&b.Events[1])[1:])
 	s.Include(&b.Events[2], b.Fields(&b.Events[2]))
-	b.Release() // the subset keeps what it needs
-
 	if s.Position != 100 || s.Next != 200 || s.ReceivedAt != 7 || s.Start != 9 {
 		t.Errorf("the subset is at [%d,%d), received at %d, started at %d", s.Position, s.Next, s.ReceivedAt, s.Start)
+	}
+	if s.Omitted() != 1 || b.Omitted() != 0 {
+		t.Errorf("%d events omitted from the subset, %d from its parent; want 1 and 0", s.Omitted(), b.Omitted())
 	}
 	if len(s.Events) != 2 || s.Samples() != 2 {
 		t.Fatalf("%d events with %d samples, want 2 and 2", len(s.Events), s.Samples())
 	}
+	b.Release() // the subset keeps what it needs
 	first, second := &s.Events[0], &s.Events[1]
 	if first.Device != "d1" || first.Labels != labels || !slices.Equal(s.Fields(first), []Field{{"u", 3}}) ||
 		!slices.Equal(s.Tags(first), []Label{{"fw", "2"}, {"site", "a"}}) {

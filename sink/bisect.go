@@ -1,0 +1,335 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// A write that the store refuses is taken apart: halves by batches, then by
+// events, then by the fields of one event, until the offenders are alone. A
+// half whose sibling was accepted holds an offender for sure and is not asked
+// for again before it is halved, so each offender costs about log2 of the
+// write's samples in requests. Only what was refused alone is condemned.
+//
+// A store that refuses everything, because its address or tenant is wrong,
+// must not turn the journal into dead letters. So nothing is condemned unless
+// the store has taken something after it had refused that: a neighbour in the
+// same write, or, if need be, the sample that it took last, which it is asked
+// for once more. Without that proof the write goes back to the journal, and
+// the sink shows what the store says.
+
+const (
+	// maxStreak is how many parts in a row may be refused before a proof is
+	// asked for. It is more than the depth of the deepest write, so it is not
+	// reached because of one offender.
+	maxStreak = 40
+	// manySamples from all over the write are tried if there is no other
+	// proof, fewSamples if the store is known to refuse everything.
+	manySamples, fewSamples = 16, 4
+)
+
+// errNoProof ends a bisection in which the store has taken nothing.
+var errNoProof = errors.New("the store has refused everything that it was asked for")
+
+// bisection is the search in one write.
+type bisection struct {
+	s     *Sink
+	ctx   context.Context
+	whole []*event.Batch
+
+	// good is a sample of what was accepted last, nil if nothing was. open
+	// means that something was found since then that is to be condemned.
+	good   *event.Batch
+	open   bool
+	streak int // parts that were refused since then
+
+	letters []Letter // their batches are retained
+	dead    map[uint64]int
+}
+
+// bisect handles a write that was refused.
+func (s *Sink) bisect(ctx context.Context, w *write, first *Refused) verdict {
+	x := &bisection{s: s, ctx: ctx, whole: w.batches}
+	defer x.release()
+	err := x.search(first)
+	if err == nil {
+		err = x.confirm()
+	}
+	switch {
+	case errors.Is(err, errNoProof):
+		s.fail(time.Now(), &refusesAll{first}, "the store refuses everything; events stay in the journal")
+		return putBack
+	case err != nil:
+		return gaveUp
+	case !s.condemn(ctx, x.letters):
+		return gaveUp
+	}
+	w.dead = x.dead
+	return finished
+}
+
+// search finds the offenders of the whole write.
+func (x *bisection) search(first *Refused) error {
+	if x.s.refusing() {
+		// Do not ask for each part of each write until the store is mended.
+		if err := x.prove(fewSamples); err != nil {
+			return err
+		}
+	}
+	return x.split(x.whole, first)
+}
+
+// try asks for a part. It returns what the store said if it refuses it.
+func (x *bisection) try(part []*event.Batch) (*Refused, error) {
+	_, refused, err := x.s.attempt(x.ctx, part)
+	if err != nil {
+		return nil, err
+	}
+	if refused == nil {
+		x.accepted(part)
+		return nil, nil
+	}
+	x.streak++
+	if x.streak == maxStreak && x.good == nil {
+		return refused, x.prove(manySamples)
+	}
+	return refused, nil
+}
+
+// accepted takes note of a part that the store has taken.
+func (x *bisection) accepted(part []*event.Batch) {
+	if x.good != nil {
+		x.good.Release()
+	}
+	b := part[len(part)-1]
+	e := &b.Events[len(b.Events)-1]
+	x.good = b.Subset()
+	x.good.Include(e, b.Fields(e)[:1])
+	x.streak, x.open = 0, false
+}
+
+// prove shows that the store takes anything, by what it took last or else by
+// n samples of the write. It returns errNoProof if it does not.
+func (x *bisection) prove(n int) error {
+	if b := x.s.lastGood.get(); b != nil {
+		_, refused, err := x.s.attempt(x.ctx, []*event.Batch{b})
+		if err == nil && refused == nil {
+			x.accepted([]*event.Batch{b})
+		}
+		b.Release()
+		if err != nil || refused == nil {
+			return err
+		}
+	}
+	return x.sample(n)
+}
+
+// confirm makes sure that the store has taken something after the last
+// sample that is to be condemned.
+func (x *bisection) confirm() error {
+	if !x.open {
+		return nil
+	}
+	if x.good == nil {
+		return x.prove(0)
+	}
+	_, refused, err := x.s.attempt(x.ctx, []*event.Batch{x.good})
+	if err == nil && refused != nil {
+		err = errNoProof
+	}
+	return err
+}
+
+// sample tries n single samples from all over the write. It returns
+// errNoProof if none is accepted.
+func (x *bisection) sample(n int) error {
+	events := 0
+	for _, b := range x.whole {
+		events += len(b.Events)
+	}
+	n = min(n, events)
+	for k := range n {
+		// One event at random in each of n stretches of the same length.
+		at := k*events/n + rand.IntN(max(1, (k+1)*events/n-k*events/n))
+		for _, b := range x.whole {
+			if at >= len(b.Events) {
+				at -= len(b.Events)
+				continue
+			}
+			e := &b.Events[at]
+			fields := b.Fields(e)
+			f := rand.IntN(len(fields))
+			part := b.Subset()
+			part.Include(e, fields[f:f+1])
+			_, refused, err := x.s.attempt(x.ctx, []*event.Batch{part})
+			if err == nil && refused == nil {
+				x.accepted([]*event.Batch{part})
+			}
+			part.Release()
+			if err != nil || refused == nil {
+				return err
+			}
+			break
+		}
+	}
+	return errNoProof
+}
+
+// split searches a part that was refused. refused is what the store said of
+// just this part, nil if it was not asked because its sibling was accepted.
+func (x *bisection) split(part []*event.Batch, refused *Refused) error {
+	if len(part) > 1 {
+		mid := len(part) / 2
+		return x.halves(part[:mid], part[mid:])
+	}
+	b := part[0]
+	if len(b.Events) == 1 {
+		return x.splitEvent(b, refused)
+	}
+	mid := len(b.Events) / 2
+	left, right := cut(b, 0, mid), cut(b, mid, len(b.Events))
+	defer left.Release()
+	defer right.Release()
+	return x.halves([]*event.Batch{left}, []*event.Batch{right})
+}
+
+// cut returns the events [from, to) of b as a batch, which the caller
+// releases.
+func cut(b *event.Batch, from, to int) *event.Batch {
+	part := b.Subset()
+	for i := from; i < to; i++ {
+		part.Include(&b.Events[i], b.Fields(&b.Events[i]))
+	}
+	return part
+}
+
+// halves searches both halves of a part that was refused.
+func (x *bisection) halves(left, right []*event.Batch) error {
+	said, err := x.try(left)
+	if err != nil {
+		return err
+	}
+	if said == nil {
+		// So the offender is in the other half, unless only both together
+		// were too much for the store: what has not been refused by itself is
+		// asked for before it is condemned.
+		return x.split(right, nil)
+	}
+	if err := x.split(left, said); err != nil {
+		return err
+	}
+	if said, err = x.try(right); err != nil || said == nil {
+		return err
+	}
+	return x.split(right, said)
+}
+
+// splitEvent searches the only event of b. What is refused of it becomes one
+// letter.
+func (x *bisection) splitEvent(b *event.Batch, refused *Refused) error {
+	e := &b.Events[0]
+	l := Letter{}
+	var bad []event.Field
+	var search func(fields []event.Field, refused *Refused) error
+	search = func(fields []event.Field, refused *Refused) (err error) {
+		if len(fields) == 1 {
+			if refused == nil {
+				if refused, err = x.tryFields(b, fields); err != nil || refused == nil {
+					return err
+				}
+			}
+			if len(bad) == 0 {
+				l.Status, l.Detail = refused.Status, refused.Detail
+			}
+			bad = append(bad, fields[0])
+			x.open = true
+			return nil
+		}
+		left, right := fields[:len(fields)/2], fields[len(fields)/2:]
+		refused, err = x.tryFields(b, left)
+		if err != nil {
+			return err
+		}
+		if refused == nil {
+			return search(right, nil)
+		}
+		if err := search(left, refused); err != nil {
+			return err
+		}
+		if refused, err = x.tryFields(b, right); err != nil || refused == nil {
+			return err
+		}
+		return search(right, refused)
+	}
+	if err := search(b.Fields(e), refused); err != nil || len(bad) == 0 {
+		return err
+	}
+	l.Batch = b.Subset()
+	l.Batch.Include(e, bad)
+	x.letters = append(x.letters, l)
+	if x.dead == nil {
+		x.dead = map[uint64]int{}
+	}
+	x.dead[b.Position]++
+	return nil
+}
+
+// tryFields asks for some fields of the only event of b.
+func (x *bisection) tryFields(b *event.Batch, fields []event.Field) (*Refused, error) {
+	part := b.Subset()
+	defer part.Release()
+	part.Include(&b.Events[0], fields)
+	return x.try([]*event.Batch{part})
+}
+
+func (x *bisection) release() {
+	for _, l := range x.letters {
+		l.Batch.Release()
+	}
+	if x.good != nil {
+		x.good.Release()
+	}
+}
+
+// good keeps a copy of one sample that the store has taken.
+type good struct {
+	mu    sync.Mutex
+	batch *event.Batch
+}
+
+// keep takes note of a write that was taken.
+func (g *good) keep(pool *event.Pool, batches []*event.Batch) {
+	from := batches[len(batches)-1]
+	e := &from.Events[len(from.Events)-1]
+	b := pool.Get(0)
+	text := func(s string) string { return b.Intern([]byte(s)) }
+	f := from.Fields(e)[0]
+	b.AddField(text(f.Name), f.Value)
+	for _, t := range from.Tags(e) {
+		b.AddTag(text(t.Name), text(t.Value))
+	}
+	b.Commit(0, text(e.Device), e.Timestamp)
+	b.Events[0].Labels = e.Labels
+	g.mu.Lock()
+	old := g.batch
+	g.batch = b
+	g.mu.Unlock()
+	if old != nil {
+		old.Release()
+	}
+}
+
+// get returns the sample, which the caller releases, or nil.
+func (g *good) get() *event.Batch {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.batch != nil {
+		g.batch.Retain()
+	}
+	return g.batch
+}
