@@ -15,6 +15,7 @@ import (
 // fileSource is a file of devices.
 type fileSource struct {
 	path     string
+	name     string // "" if it is known by its path
 	format   string
 	column   string
 	maxBytes int64
@@ -44,6 +45,7 @@ func newFileSource(s Source, cfg Config, log *slog.Logger) (*fileSource, error) 
 	}
 	f := &fileSource{
 		path:     filepath.Clean(s.Path),
+		name:     s.Name,
 		format:   format,
 		column:   s.deviceColumn(),
 		maxBytes: cfg.MaxFileBytes,

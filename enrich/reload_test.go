@@ -157,7 +157,7 @@ func TestDirectoryMadeAnew(t *testing.T) {
 func TestPoll(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	for _, dir := range []string{"one", "two"} {
+	for _, dir := range []string{"one", "second"} {
 		if err := os.MkdirAll(filepath.Join(root, dir, "sub"), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -170,10 +170,10 @@ func TestPoll(t *testing.T) {
 	if err := os.Rename(filepath.Join(root, "one"), filepath.Join(root, "three")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(filepath.Join(root, "two"), filepath.Join(root, "one")); err != nil {
+	if err := os.Rename(filepath.Join(root, "second"), filepath.Join(root, "one")); err != nil {
 		t.Fatal(err)
 	}
-	f.site("a", "two")
+	f.site("a", "second")
 }
 
 // Kubernetes mounts a config map as d.csv -> ..data/d.csv with ..data -> a

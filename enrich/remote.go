@@ -97,7 +97,7 @@ type remoteState struct {
 	failed   error     // why it cannot be reached now
 	since    time.Time // when that began
 	refused  error     // why some of its changes were not taken
-	changes  uint64    // rows that changed one by one
+	changes  uint64    // times that rows changed one by one
 }
 
 func newRemote(s Source, cfg *Config, log *slog.Logger) (*remote, error) {
@@ -357,7 +357,9 @@ func (r *remote) noteChanges(changed int, faults []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.checked = time.Now()
-	r.state.changes += uint64(changed)
+	if changed > 0 {
+		r.state.changes++
+	}
 	if len(faults) == 0 {
 		return
 	}

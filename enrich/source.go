@@ -28,6 +28,14 @@ type source interface {
 	watch(ctx context.Context, changed func())
 }
 
+// titleOf returns a source's name for people.
+func titleOf(s source) string {
+	if f, ok := s.(*fileSource); ok && f.name != "" {
+		return f.name
+	}
+	return s.String()
+}
+
 // row is what a source says about one device.
 type row struct {
 	// line is where the row begins, from 1; 0 where a source has no lines.

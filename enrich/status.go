@@ -47,8 +47,8 @@ type SourceStatus struct {
 	// Place is where the rows come from, without secrets.
 	Place string `json:"place,omitempty"`
 
-	// Version is the number of fetches that brought something new and of
-	// rows that changed one by one, since the program started.
+	// Version counts, since the program started, how often the rows have
+	// changed: all of them by a fetch, or some of them.
 	Version uint64 `json:"version,omitempty"`
 
 	// State is ok, copy (the rows are those that an earlier process kept),
@@ -98,7 +98,7 @@ func (t *Table) Status() Status {
 			status.Sources[i] = r.report()
 			continue
 		}
-		status.Sources[i] = SourceStatus{Name: src.String(), Type: typeFile, Rows: s.rows[i]}
+		status.Sources[i] = SourceStatus{Name: titleOf(src), Type: typeFile, Rows: s.rows[i]}
 	}
 	if l := t.lookups; l != nil {
 		l.mu.Lock()

@@ -1,0 +1,267 @@
+package httpsource
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func get(t *testing.T, s *Source) (string, error) {
+	t.Helper()
+	doc, err := s.Get(t.Context())
+	if err != nil {
+		return "", err
+	}
+	defer doc.Body.Close()
+	text, err := io.ReadAll(doc.Body)
+	return string(text) + " " + doc.Format, err
+}
+
+func newSource(t *testing.T, cfg Config) *Source {
+	t.Helper()
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// What was confirmed is not sent again, and what was not, is.
+func TestConditional(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{"ETag", "Last-Modified"} {
+		content, validator := "one", map[string]string{"ETag": `"1"`, "Last-Modified": "Mon, 02 Jan 2006 15:04:05 GMT"}[header]
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(header, validator)
+			w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+			if r.Header.Get("If-None-Match") == validator || r.Header.Get("If-Modified-Since") == validator {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			fmt.Fprint(w, content)
+		}))
+		s := newSource(t, Config{URL: srv.URL})
+		for range 2 {
+			if text, err := get(t, s); text != "one csv" || err != nil {
+				t.Errorf("%s: %q, %v", header, text, err)
+			}
+		}
+		s.Confirm()
+		if _, err := get(t, s); !errors.Is(err, ErrNotModified) {
+			t.Errorf("%s: %v", header, err)
+		}
+		content, validator = "two", strings.ReplaceAll(validator, "1", "2")
+		if header == "Last-Modified" {
+			validator = "Tue, 03 Jan 2006 15:04:05 GMT"
+		}
+		if text, err := get(t, s); text != "two csv" || err != nil {
+			t.Errorf("%s: %q, %v", header, text, err)
+		}
+		srv.Close()
+	}
+}
+
+func TestFormat(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", r.URL.Query().Get("type"))
+	}))
+	defer srv.Close()
+	for target, want := range map[string]string{
+		"/a?type=text/csv": "csv", "/a?type=application/json": "json", "/a.csv?type=application/x-ndjson": "ndjson",
+		"/a.csv?type=text/plain": "csv", "/A.JSON?type=x/y": "json", "/a.jsonl?type=x/y": "ndjson", "/a?type=text/plain": "",
+	} {
+		if text, err := get(t, newSource(t, Config{URL: srv.URL + target})); text != " "+want || err != nil {
+			t.Errorf("%s: %q, %v", target, text, err)
+		}
+	}
+}
+
+func TestAuthorization(t *testing.T) {
+	t.Setenv("TEST_PENSTOCK_TOKEN", "from the environment")
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("Authorization"), "|", r.Header.Get("X-Key"))
+	}))
+	defer srv.Close()
+	file := filepath.Join(t.TempDir(), "secret")
+	for name, test := range map[string]struct {
+		client Client
+		want   string
+	}{
+		"bearer":      {Client{BearerToken: "t"}, "Bearer t|"},
+		"environment": {Client{BearerToken: "${TEST_PENSTOCK_TOKEN}"}, "Bearer from the environment|"},
+		"bearer file": {Client{BearerTokenFile: file}, "Bearer from a file|"},
+		"basic":       {Client{Username: "u", Password: "p"}, "Basic dTpw|"},
+		"header":      {Client{Headers: map[string]string{"x-key": "${TEST_PENSTOCK_TOKEN}"}}, "|from the environment"},
+	} {
+		if err := os.WriteFile(file, []byte("from a file\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := newSource(t, Config{URL: srv.URL, Client: test.client})
+		if text, err := get(t, s); text != test.want+" " || err != nil {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+		if test.client.BearerTokenFile == "" {
+			continue
+		}
+		// A token that was exchanged is used at once.
+		if err := os.WriteFile(file, []byte("another"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := get(t, s); text != "Bearer another| " || err != nil {
+			t.Errorf("%s: %q, %v", name, text, err)
+		}
+	}
+	if _, err := New(Config{URL: srv.URL, Client: Client{Password: "${TEST_PENSTOCK_NONE}"}}); err == nil || !strings.Contains(err.Error(), "password: the environment has no variable TEST_PENSTOCK_NONE") {
+		t.Error(err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secure") }))
+	defer srv.Close()
+	if _, err := get(t, newSource(t, Config{URL: srv.URL})); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without the CA: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := get(t, newSource(t, Config{URL: srv.URL, Client: Client{CAFile: file}})); text != "secure " || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// Credentials follow no redirect to another place.
+func TestRedirect(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("a request came: %v", r.Header)
+	}))
+	defer elsewhere.Close()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/here":
+			http.Redirect(w, r, "/there", http.StatusFound)
+		case "/there":
+			fmt.Fprint(w, "there")
+		case "/loop":
+			http.Redirect(w, r, "/loop", http.StatusFound)
+		default:
+			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+		}
+	}))
+	defer srv.Close()
+	if text, err := get(t, newSource(t, Config{URL: srv.URL + "/here"})); text != "there " || err != nil {
+		t.Errorf("%q, %v", text, err)
+	}
+	for path, want := range map[string]string{"/away": "redirected to another place", "/loop": "redirected too often"} {
+		if _, err := get(t, newSource(t, Config{URL: srv.URL + path})); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// No error tells a secret.
+func TestSecrets(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2"
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no such\nkey", http.StatusForbidden) }))
+	defer srv.Close()
+	var texts []string
+	for _, cfg := range []Config{
+		{URL: "http://u:" + secret + "@host/"},
+		{URL: "http://host/%zz?" + secret},
+		{URL: "ftp://host/?" + secret},
+		{URL: "http://127.0.0.1:1/?key=" + secret, Client: Client{Timeout: time.Second}},
+		{URL: srv.URL + "/devices?key=" + secret, Client: Client{BearerToken: secret}},
+		{URL: srv.URL, Client: Client{Headers: map[string]string{"X-Key": secret + "\n"}}},
+		{URL: srv.URL, Client: Client{BearerToken: secret + "\n"}},
+	} {
+		texts = append(texts, cfg.Faults()...)
+		s, err := New(cfg)
+		texts = append(texts, fmt.Sprint(err))
+		if err == nil {
+			_, err = get(t, s)
+			texts = append(texts, fmt.Sprint(err), s.Place())
+		}
+	}
+	all := strings.Join(texts, "\n")
+	if strings.Contains(all, secret) {
+		t.Errorf("%s", all)
+	}
+	for _, want := range []string{"url: must not hold a user", "/devices: the server answered 403 Forbidden: no such key"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no %q in\n%s", want, all)
+		}
+	}
+}
+
+func TestLookup(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch name := strings.TrimPrefix(r.URL.Path, "/d/"); {
+		case r.URL.Query().Get("of") != name:
+			http.Error(w, "path and query differ", http.StatusBadRequest)
+		case name == "large":
+			fmt.Fprint(w, strings.Repeat("x", maxObject+1))
+		case strings.HasPrefix(name, "x"):
+			http.NotFound(w, r)
+		default:
+			fmt.Fprint(w, name, r.URL.RawPath)
+		}
+	}))
+	defer srv.Close()
+	l, err := NewLookup(LookupConfig{URL: srv.URL + "/d/{device}?of={device}"}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for device, want := range map[string]string{
+		"a": "a <nil>", "a/../b?c&d=#%": "a/../b?c&d=#%/d/a%2F..%2Fb%3Fc&d=%23%25 <nil>", "ä ö": "ä ö <nil>", "x1": " not found",
+	} {
+		text, err := l.Lookup(t.Context(), device)
+		if got := fmt.Sprint(string(text), " ", err); got != want {
+			t.Errorf("%q: got %q, want %q", device, got, want)
+		}
+	}
+	for device, want := range map[string]string{"large": "too large", "..": "cannot stand in a path"} {
+		if _, err := l.Lookup(t.Context(), device); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", device, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := l.Lookup(ctx, "a"); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"": "url: must be set", "x": "url: must begin with", "http://{device}.example/": "{device} in its path or query", "http://h/": "{device}", "http://h/{device}": "", "https://h/?d={device}": "",
+	} {
+		if got := strings.Join(LookupConfig{URL: url}.Faults(), "\n"); (want == "") != (got == "") || !strings.Contains(got, want) {
+			t.Errorf("%q: %s", url, got)
+		}
+	}
+	c := Config{URL: "http://h", MaxBytes: -1, PollInterval: 1, Client: Client{
+		BearerToken: "a", BearerTokenFile: "b", Password: "a", PasswordFile: "b", KeyFile: "k", Timeout: -1, Headers: map[string]string{"a b": ""}}}
+	got := strings.Join(c.Faults(), "\n")
+	for _, want := range []string{"max_bytes: ", "poll_interval: ", "bearer_token: ", "password: ", "username: ", "cert_file: ", "timeout: ", "headers.a b: "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
