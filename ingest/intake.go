@@ -136,6 +136,10 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	return ack, nil
 }
 
+// Waiting returns the number of events that wait for a worker or are being
+// worked on: accepted, and on their way to the sinks.
+func (in *Intake) Waiting() int64 { return in.pool.events.Load() }
+
 // enter registers an Accept unless the intake is closing.
 func (in *Intake) enter() bool {
 	in.mu.RLock()

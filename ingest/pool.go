@@ -21,6 +21,7 @@ type pool struct {
 	queue   chan *event.Batch
 	limit   int64
 	bytes   atomic.Int64
+	events  atomic.Int64
 	workers sync.WaitGroup
 
 	overflow    *metrics.Counter
@@ -54,6 +55,8 @@ func (p *pool) push(b *event.Batch) bool {
 		p.overflow.Inc()
 		return false
 	}
+	events := int64(len(b.Events))
+	p.events.Add(events)
 	b.Retain()
 	b.Queued = event.Now()
 	select {
@@ -61,6 +64,7 @@ func (p *pool) push(b *event.Batch) bool {
 		return true
 	default:
 		p.bytes.Add(-size)
+		p.events.Add(-events)
 		p.overflow.Inc()
 		b.Release()
 		return false
@@ -75,6 +79,7 @@ func (p *pool) run() {
 		p.work(b)
 		p.enrichStage.Update(float64(event.Now()-start) / float64(time.Second))
 		p.bytes.Add(-size)
+		p.events.Add(-int64(len(b.Events)))
 		b.Release()
 	}
 }

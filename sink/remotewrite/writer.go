@@ -124,6 +124,18 @@ func (w *Writer) Write(ctx context.Context, batches []*event.Batch) error {
 	return w.send(ctx, s)
 }
 
+// Check sends a request that holds nothing, and returns what the store says:
+// nil, or a *sink.Refused if it is there and does not like that.
+func (w *Writer) Check(ctx context.Context) error {
+	if w.cfg.Compression == compressZstd {
+		s := w.take()
+		defer w.give(s)
+		// One byte of protobuf would be cut short, so it is an unknown field.
+		return w.transmit(ctx, s.zstd.EncodeAll([]byte{0x78, 0x00}, nil))
+	}
+	return w.transmit(ctx, s2.EncodeSnappy(nil, nil))
+}
+
 // check refuses labels that no store, or that some store, would take without
 // keeping the sample: VictoriaMetrics drops a series with too many or too long
 // ones, Prometheus one that is not UTF-8.
