@@ -13,6 +13,7 @@ import (
 type commands struct {
 	Serve   serveCommand    `cmd:"" help:"Serve: take events from devices and store them."`
 	Config  configCommands  `cmd:"" help:"Check, print and explain the configuration."`
+	Sink    sinkCommands    `cmd:"" help:"List and check the stores that events go on to, and create their tables."`
 	Journal journalCommands `cmd:"" help:"Look into a journal, also while the service runs."`
 	Version versionCommand  `cmd:"" help:"Print the version of the program and of what it is built from."`
 }
@@ -29,16 +30,20 @@ type settings struct {
 	Set       []string `group:"settings" sep:"none" placeholder:"KEY=VALUE" help:"Any setting, by its key, as often as needed: --set limits.max_events=500"`
 }
 
-// load puts the configuration together from file, environment and flags.
-func (s *settings) load(p *program) (config.Config, config.Origins, error) {
-	sources := config.Sources{File: s.Config, Env: p.env}
-	if sources.File == "" {
-		for _, entry := range p.env {
-			if value, ok := strings.CutPrefix(entry, config.EnvFile+"="); ok {
-				sources.File = value
-			}
+// file returns the configuration file, empty if there is none.
+func (s *settings) file(p *program) string {
+	file := s.Config
+	for _, entry := range p.env {
+		if value, ok := strings.CutPrefix(entry, config.EnvFile+"="); ok && s.Config == "" {
+			file = value
 		}
 	}
+	return file
+}
+
+// load puts the configuration together from file, environment and flags.
+func (s *settings) load(p *program) (config.Config, config.Origins, error) {
+	sources := config.Sources{File: s.file(p), Env: p.env}
 	for _, entry := range s.Set {
 		key, value, ok := strings.Cut(entry, "=")
 		if !ok {

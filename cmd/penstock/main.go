@@ -47,7 +47,11 @@ func main() {
 type service interface {
 	// Run serves until ctx is done and everything is shut down.
 	Run(ctx context.Context) error
-	Reload(ctx context.Context) error
+	// Reload puts what load returns into effect, and returns what is in effect
+	// then: the old configuration if there is an error.
+	Reload(ctx context.Context, load func() (config.Config, error)) (config.Config, error)
+	// Refresh reads the enrichment sources again.
+	Refresh(ctx context.Context) error
 	// Banner tells a person, in a few lines, where to post and where to look.
 	Banner() []string
 }

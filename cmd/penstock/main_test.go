@@ -125,8 +125,9 @@ type fakeService struct {
 	hold     chan struct{}
 	stopping chan struct{} // closed when the context is done
 	reloaded chan struct{}
+	loaded   chan config.Config
 	err      error // of Run, at once
-	slow     bool  // Reload takes until the context is done
+	slow     bool  // Refresh takes until the context is done
 }
 
 func (f *fakeService) Run(ctx context.Context) error {
@@ -139,7 +140,13 @@ func (f *fakeService) Run(ctx context.Context) error {
 	return nil
 }
 
-func (f *fakeService) Reload(ctx context.Context) error {
+func (f *fakeService) Reload(_ context.Context, load func() (config.Config, error)) (config.Config, error) {
+	cfg, err := load()
+	f.loaded <- cfg
+	return cfg, err
+}
+
+func (f *fakeService) Refresh(ctx context.Context) error {
 	f.reloaded <- struct{}{}
 	if f.slow {
 		<-ctx.Done()
@@ -161,6 +168,7 @@ type serving struct {
 
 func serve(t *testing.T, f *fakeService, args ...string) *serving {
 	f.hold, f.stopping, f.reloaded = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
+	f.loaded = make(chan config.Config, 8)
 	s := &serving{service: f, signals: make(chan os.Signal, 2), stdout: newLines(), stderr: newLines(), status: make(chan int, 1)}
 	p := program{stdout: s.stdout, stderr: s.stderr, signals: s.signals, open: func(cfg config.Config, _ *slog.Logger) (service, error) {
 		s.cfg = cfg
@@ -276,7 +284,7 @@ func TestLogQuotesWhatDevicesSent(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"text", "json"} {
 		var b bytes.Buffer
-		log := newLog(&b, config.Log{Level: "warn", Format: format})
+		log, _ := newLog(&b, config.Log{Level: "warn", Format: format})
 		log.Info("not logged")
 		log.Warn("event", "device", "a\nlevel=ERROR \x1b[31m")
 		if got := b.String(); strings.Count(got, "\n") != 1 || strings.ContainsRune(got, 0x1b) || strings.Contains(got, "not logged") {

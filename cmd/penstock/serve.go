@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -21,13 +22,18 @@ var errForced = errors.New("second signal: stopped at once; what was acknowledge
 
 // Run is called by kong. It serves until a signal or a failure. The first
 // SIGINT or SIGTERM begins a graceful shutdown, the second makes Run return
-// with the service still running. SIGHUP reloads.
+// with the service still running. SIGHUP reloads configuration and enrichment,
+// a change of the configuration file the configuration.
 func (c *serveCommand) Run(ctx context.Context, p *program) error {
+	var watcher *config.Watcher
+	if file := c.file(p); file != "" {
+		watcher = config.NewWatcher(file)
+	}
 	cfg, _, err := c.load(p)
 	if err != nil {
 		return err
 	}
-	log := newLog(p.stderr, cfg.Log)
+	log, level := newLog(p.stderr, cfg.Log)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 
@@ -45,26 +51,53 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	}()
 
 	var (
-		running   service // nil until it is open
-		reloading sync.WaitGroup
-		stopping  bool
+		running    service // nil until it is open
+		background sync.WaitGroup
+		stopping   bool
+		changes    = make(chan struct{}, 1)
+		changed    <-chan struct{} // nil until it is open
 	)
+	if watcher != nil {
+		background.Go(func() {
+			watcher.Run(ctx, log, func() {
+				select {
+				case changes <- struct{}{}:
+				default:
+				}
+			})
+		})
+	}
+	reload := func() {
+		in, err := running.Reload(ctx, func() (config.Config, error) {
+			cfg, _, err := c.load(p)
+			return cfg, err
+		})
+		level.Set(levels[in.Log.Level])
+		logFaults(log, "cannot reload the configuration; what was loaded before stays in effect", err)
+	}
 	for {
 		select {
 		case running = <-opened:
+			changed = changes
 			for _, line := range running.Banner() {
 				fmt.Fprintln(p.stdout, line)
 			}
 		case err := <-ended:
 			stop()
-			reloading.Wait()
+			background.Wait()
 			return err
+		case <-changed:
+			log.Info("the configuration file has changed")
+			background.Go(reload)
 		case sig := <-p.signals:
 			switch {
 			case sig == syscall.SIGHUP && running == nil:
 				log.Warn("signal to reload while starting; everything is read anyway", "signal", sig.String())
 			case sig == syscall.SIGHUP:
-				reloading.Go(func() { reload(ctx, running, log) })
+				background.Go(func() {
+					reload()
+					logFaults(log, "cannot read the enrichment sources again; what was loaded before stays in effect", running.Refresh(ctx))
+				})
 			case stopping:
 				return errForced
 			default:
@@ -76,25 +109,31 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	}
 }
 
-func reload(ctx context.Context, s service, log *slog.Logger) {
-	if err := s.Reload(ctx); err != nil {
-		log.Error("cannot reload; what was loaded before stays in effect", "error", err)
+// logFaults logs each line of err, if there is one.
+func logFaults(log *slog.Logger, message string, err error) {
+	if err == nil {
 		return
 	}
-	log.Info("reloaded")
+	for line := range strings.Lines(err.Error()) {
+		log.Error(message, "error", strings.TrimSpace(line))
+	}
 }
 
-// newLog returns the program's log. Both handlers quote what devices sent.
-func newLog(w io.Writer, cfg config.Log) *slog.Logger {
-	levels := map[string]slog.Level{
-		"debug": slog.LevelDebug,
-		"info":  slog.LevelInfo,
-		"warn":  slog.LevelWarn,
-		"error": slog.LevelError,
-	}
-	options := &slog.HandlerOptions{Level: levels[cfg.Level]}
+var levels = map[string]slog.Level{
+	"debug": slog.LevelDebug,
+	"info":  slog.LevelInfo,
+	"warn":  slog.LevelWarn,
+	"error": slog.LevelError,
+}
+
+// newLog returns the program's log, and its level to be changed. Both handlers
+// quote what devices sent.
+func newLog(w io.Writer, cfg config.Log) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(levels[cfg.Level])
+	options := &slog.HandlerOptions{Level: level}
 	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(slog.NewJSONHandler(w, options)), level
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(w, options)), level
 }

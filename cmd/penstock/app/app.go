@@ -6,7 +6,6 @@
 package app
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,7 +23,6 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
-	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/embedded"
 )
 
@@ -35,13 +33,16 @@ type App struct {
 	log *slog.Logger
 	set *metrics.Set
 
-	store   *embedded.Store
+	store   *embedded.Store // nil if it is switched off
 	journal *journal.Journal
 	table   *enrich.Table
-	sink    *sink.Sink
 	intake  *ingest.Intake
+	sinks   *sinkSet
 	devices *httpapi.Server
 	ops     *http.Server
+
+	accepted *metrics.Counter
+	reloads  reloads
 
 	devicesLn net.Listener
 	opsLn     net.Listener
@@ -67,20 +68,22 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	pool := &event.Pool{}
-	if a.sink, err = a.newSink(pool); err != nil {
-		return nil, err
-	}
-	a.intake, err = ingest.New(cfg.Pool, intakeJournal{a.journal}, a.table, []ingest.Sink{a.sink}, a.set)
+	a.intake, err = ingest.New(cfg.Pool, intakeJournal{a.journal}, a.table, nil, a.set)
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
+	if err := a.openSinks(pool); err != nil {
+		return nil, err
+	}
 	limits := cfg.Limits
-	if limits.MaxPast == 0 || limits.MaxPast > cfg.Store.Retention {
+	if limits.MaxPast == 0 || cfg.Store.Enabled && limits.MaxPast > cfg.Store.Retention {
 		limits.MaxPast = cfg.Store.Retention
 	}
 	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, pool, log, a.set)
+	a.accepted = a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
 	a.ops = a.newOpsServer()
 	a.registerLedger()
+	a.reloads.init(cfg, a.set)
 	return a, nil
 }
 
@@ -106,38 +109,18 @@ func (a *App) openStorage() (err error) {
 		return fmt.Errorf("cannot open the journal: %w", err)
 	}
 	a.closers = append(a.closers, a.journal.Close)
-	if a.store, err = embedded.Open(filepath.Join(dir, "store"), a.cfg.Store, a.log, a.set); err != nil {
-		return fmt.Errorf("cannot open the embedded store: %w", err)
+	if a.cfg.Store.Enabled {
+		if a.store, err = embedded.Open(filepath.Join(dir, "store"), a.cfg.Store.Config, a.log, a.set); err != nil {
+			return fmt.Errorf("cannot open the embedded store: %w", err)
+		}
+		a.closers = append(a.closers, a.store.Close)
 	}
-	a.closers = append(a.closers, a.store.Close)
 	table := a.cfg.Enrichment
 	table.Dir = filepath.Join(dir, "enrichment")
 	if a.table, err = enrich.New(table, a.log, a.set); err != nil {
 		return fmt.Errorf("enrichment: %w", err)
 	}
 	return nil
-}
-
-func (a *App) newSink(pool *event.Pool) (*sink.Sink, error) {
-	consumer, err := a.journal.Consumer("embedded", 0)
-	if err != nil {
-		return nil, fmt.Errorf("cannot find the store's position in the journal: %w", err)
-	}
-	low, done := consumer.Progress()
-	s, err := sink.New("embedded", a.cfg.Delivery, sink.Target{Writer: a.store}, sink.Source{
-		Backlog:    a.journal.NewReader(low),
-		Checkpoint: checkpoint{consumer},
-		Enricher:   a.table,
-		Pool:       pool,
-		Low:        low,
-		Done:       fromJournal(done),
-		Tail:       a.journal.Tail(),
-		Safe:       a.journal.Committed,
-	}, a.log, a.set)
-	if err != nil {
-		return nil, fmt.Errorf("delivery: %w", err)
-	}
-	return s, nil
 }
 
 // undo closes what New opened before it failed.
@@ -151,6 +134,3 @@ func (a *App) undo() error {
 
 // Addr returns the addresses of the devices' and the operator's listeners.
 func (a *App) Addr() (devices, ops net.Addr) { return a.devicesLn.Addr(), a.opsLn.Addr() }
-
-// Reload reads the enrichment sources again.
-func (a *App) Reload(ctx context.Context) error { return a.table.Reload(ctx) }

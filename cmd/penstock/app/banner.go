@@ -3,6 +3,9 @@ package app
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
+
+	"github.com/penstock-io/penstock/cmd/penstock/config"
 )
 
 // Banner tells a person, in a few lines, where to post, where to look, and
@@ -16,11 +19,22 @@ func (a *App) Banner() []string {
 	lines := []string{
 		"Penstock is serving.",
 		fmt.Sprintf("  POST events to  http://%s/v1/telemetry", a.devicesLn.Addr()),
-		fmt.Sprintf("  look at them    http://%s/vmui/", ops),
-		fmt.Sprintf("  query them      http://%s/api/v1/query (a Prometheus data source)", ops),
-		fmt.Sprintf("  metrics         http://%s/metrics", ops),
-		fmt.Sprintf("  data            %s", dir),
 	}
+	if a.store != nil {
+		lines = append(lines,
+			fmt.Sprintf("  look at them    http://%s/vmui/", ops),
+			fmt.Sprintf("  query them      http://%s/api/v1/query (a Prometheus data source)", ops))
+	}
+	if sinks := a.reloads.config().Sinks; len(sinks) > 0 {
+		var names []string
+		for _, s := range sinks {
+			names = append(names, fmt.Sprintf("%s (%s)", s.Name, s.Type))
+		}
+		lines = append(lines, "  they go on to   "+strings.Join(names, ", "))
+	}
+	lines = append(lines,
+		fmt.Sprintf("  metrics         http://%s/metrics", ops),
+		fmt.Sprintf("  data            %s", dir))
 	var sum int64
 	parts := ""
 	for i, b := range a.memoryBounds() {
@@ -41,11 +55,20 @@ type bound struct {
 // memoryBounds lists what each room may hold. Their sum bounds the service's
 // own memory, but for what the Go runtime adds.
 func (a *App) memoryBounds() []bound {
-	return []bound{
+	bounds := []bound{
 		{"requests", a.devices.MemoryBound()},
 		{"pool", a.cfg.Pool.QueueBytes},
-		{"delivery", a.sink.MemoryLimit()},
 		{"journal", a.journal.MemoryLimit()},
-		{"store", a.store.MemoryLimit()},
 	}
+	if a.store != nil {
+		bounds = append(bounds, bound{"store", a.store.MemoryLimit()})
+	}
+	for _, o := range a.sinks.all() {
+		bytes := o.cfg.Delivery.MemoryBytes
+		if w, ok := o.store.Writer.(interface{ MemoryLimit() int64 }); ok && o.cfg.Type != config.EmbeddedSink {
+			bytes += w.MemoryLimit()
+		}
+		bounds = append(bounds, bound{"sink " + o.cfg.Name, bytes})
+	}
+	return bounds
 }

@@ -1,31 +1,87 @@
 package app
 
+import "cmp"
+
+// tally is what became of the events of one sink, predecessors of the same
+// name included.
+type tally struct {
+	stored, deadLettered, filtered, recovered uint64
+
+	inFlight uint64 // events that the sink is not done with, as far as they are known
+}
+
+func (o *outlet) tally() tally {
+	t := o.delivered()
+	if d, ok := o.store.Writer.(interface{ Discarded() uint64 }); ok {
+		// The store took them, and has to drop them.
+		n := min(d.Discarded(), t.stored)
+		t.stored -= n
+		t.deadLettered += n
+	}
+	return t
+}
+
+// delivered is tally as the sink sees it.
+func (o *outlet) delivered() tally {
+	t := o.carry
+	s := o.sink.Load()
+	if s == nil {
+		return t
+	}
+	// What the predecessor has left is in the journal, and counts as recovered
+	// in the sink's ledger, though it is not.
+	l, left := s.Ledger(), t.inFlight
+	found := min(left, l.Recovered)
+	t.recovered += l.Recovered - found
+	t.inFlight = l.InFlight() + left - found
+	t.stored += l.Stored
+	t.filtered += l.Filtered
+	t.deadLettered += l.DeadLettered
+	return t
+}
+
 // registerLedger adds what only the wiring can tell: what has come out at the
 // other end, and what is on its way.
 //
-//	received            = accepted + rejected + duplicate
-//	accepted + recovered = stored + dead_lettered + in flight
+//	received             = accepted + rejected + duplicate
+//	accepted + recovered = stored + dead_lettered + filtered + in flight
 //
-// recovered counts the events that an earlier process accepted and that were
-// read back from the journal by this one. dead_lettered counts those that the
-// store can no longer take, because they fell out of its retention while they
-// waited; they are kept nowhere.
+// The second line is that of the sink that is furthest behind; each has one of
+// its own, with the label sink. recovered counts the events that an earlier
+// process accepted and that this one has read back from the journal.
+// dead_lettered counts those that the store will never take: they are in the
+// sink's dead letters or, of the embedded store, fell out of its retention
+// while they waited and are kept nowhere.
 func (a *App) registerLedger() {
-	accepted := a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
-	a.set.NewGauge(`penstock_events_total{outcome="stored"}`, func() float64 {
-		// What the sink has delivered, less what the store had to drop of it.
-		taken := a.sink.Stored()
-		return max(0, float64(taken)-float64(a.store.Discarded()))
-	})
-	a.set.NewGauge(`penstock_events_total{outcome="dead_lettered"}`, func() float64 {
-		return float64(a.store.Discarded())
-	})
-	a.set.NewGauge(`penstock_events_total{outcome="recovered"}`, func() float64 {
-		return float64(a.sink.Recovered())
-	})
-	a.set.NewGauge(`penstock_events_in_flight`, func() float64 {
-		// An event may be stored before its request has been answered, and so
-		// counted as accepted.
-		return max(0, float64(accepted.Get()+a.sink.Recovered())-float64(a.sink.Stored()))
-	})
+	gauge := func(name string, f func(t tally) uint64) {
+		a.set.NewGauge(name, func() float64 { return float64(f(a.ledger())) })
+	}
+	gauge(`penstock_events_total{outcome="stored"}`, func(t tally) uint64 { return t.stored })
+	gauge(`penstock_events_total{outcome="dead_lettered"}`, func(t tally) uint64 { return t.deadLettered })
+	gauge(`penstock_events_total{outcome="filtered"}`, func(t tally) uint64 { return t.filtered })
+	gauge(`penstock_events_total{outcome="recovered"}`, func(t tally) uint64 { return t.recovered })
+	gauge(`penstock_events_in_flight`, func(t tally) uint64 { return t.inFlight })
+}
+
+// ledger returns the tally of the sink that is furthest behind, with what is
+// still on its way to the sinks.
+func (a *App) ledger() tally {
+	accepted := a.accepted.Get()
+	waiting := uint64(max(0, a.intake.Waiting()))
+	var worst tally
+	late := false
+	for i, o := range a.sinks.all() {
+		if t := o.tally(); i == 0 || cmp.Less(worst.inFlight, t.inFlight) {
+			worst, late = t, o.late
+		}
+	}
+	worst.inFlight += waiting
+	if late {
+		// It was not there from the beginning: what was before is stored by
+		// the others.
+		worst.recovered = 0
+		rest := worst.inFlight + worst.deadLettered + worst.filtered
+		worst.stored = accepted - min(accepted, rest)
+	}
+	return worst
 }

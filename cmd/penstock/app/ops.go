@@ -19,6 +19,7 @@ func (a *App) newOpsServer() *http.Server {
 	mux := http.NewServeMux()
 	a.mountHealth(mux)
 	a.mountEnrichment(mux)
+	a.mountDeadLetters(mux)
 	a.mountQueries(mux)
 	return &http.Server{
 		Handler:           mux,
@@ -47,12 +48,29 @@ func (a *App) mountHealth(mux *http.ServeMux) {
 // store's query API.
 func (a *App) mountQueries(mux *http.ServeMux) {
 	mux.HandleFunc("/{$}", a.serveIndex)
-	mux.Handle("/", a.store.Handler())
+	if a.store != nil {
+		mux.Handle("/", a.store.Handler())
+		return
+	}
+	for _, path := range []string{"/api/", "/vmui", "/vmui/", "/graph", "/graph/", "/federate"} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "the embedded store is switched off (store.enabled: false); query the stores that the sinks write to", http.StatusNotImplemented)
+		})
+	}
 }
 
 func (a *App) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	a.set.WritePrometheus(w)
+	for _, o := range a.sinks.all() {
+		o.set.WritePrometheus(w)
+		o.store.set.WritePrometheus(w)
+	}
+	if a.store == nil {
+		// The engine's metrics cannot be had without the engine.
+		metrics.WriteProcessMetrics(w)
+		return
+	}
 	// The engine's metrics and those of the process.
 	metrics.WritePrometheus(w, true)
 }
@@ -62,6 +80,7 @@ type check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail,omitempty"`
+	State  any    `json:"state,omitempty"`
 }
 
 // serveReady tells whether devices should be sent here. A store that is away
@@ -69,8 +88,8 @@ type check struct {
 func (a *App) serveReady(w http.ResponseWriter, _ *http.Request) {
 	ready := true
 	var checks []check
-	add := func(name string, required bool, err error) {
-		c := check{Name: name, OK: err == nil}
+	add := func(name string, required bool, err error, state any) {
+		c := check{Name: name, OK: err == nil, State: state}
 		if err != nil {
 			c.Detail = err.Error()
 			ready = ready && !required
@@ -81,10 +100,18 @@ func (a *App) serveReady(w http.ResponseWriter, _ *http.Request) {
 	if a.draining.Load() {
 		draining = errDraining
 	}
-	add("listener", true, draining)
-	add("journal", true, a.journal.Ready())
-	add("sink/"+a.sink.Name(), false, a.sink.Err())
-	add("store", false, a.store.Ready())
+	add("listener", true, draining, nil)
+	add("journal", true, a.journal.Ready(), nil)
+	for _, o := range a.sinks.all() {
+		add("sink/"+o.cfg.Name, false, o.err(), o.state())
+	}
+	if a.store != nil {
+		add("store", false, a.store.Ready(), nil)
+	}
+	reload := a.reloads.get()
+	if reload.LastError != "" {
+		add("configuration", false, errors.New(reload.LastError), nil)
+	}
 
 	w.Header().Set("Content-Type", "application/json")
 	if !ready {
@@ -92,10 +119,11 @@ func (a *App) serveReady(w http.ResponseWriter, _ *http.Request) {
 	}
 	// An error here means that the client has gone.
 	_ = json.NewEncoder(w).Encode(struct {
-		Ready      bool    `json:"ready"`
-		Checks     []check `json:"checks"`
-		Enrichment any     `json:"enrichment"`
-	}{ready, checks, a.table.Status()})
+		Ready         bool         `json:"ready"`
+		Checks        []check      `json:"checks"`
+		Configuration ReloadStatus `json:"configuration"`
+		Enrichment    any          `json:"enrichment"`
+	}{ready, checks, reload, a.table.Status()})
 }
 
 var errDraining = errors.New("shutting down")
@@ -104,11 +132,11 @@ var index = template.Must(template.New("index").Parse(`<!doctype html>
 <meta charset="utf-8"><title>Penstock</title>
 <style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}code{background:#8882;padding:.1em .3em}</style>
 <h1>Penstock</h1>
-<p>Devices POST to <code>http://{{.}}/v1/telemetry</code>.</p>
+<p>Devices POST to <code>http://{{.Devices}}/v1/telemetry</code>.</p>
 <ul>
-<li><a href="/vmui/">vmui</a>: query and graph what is stored</li>
+{{if .Queries}}<li><a href="/vmui/">vmui</a>: query and graph what is stored</li>
 <li><code>/api/v1/…</code>: the Prometheus query API; this address is a Prometheus data source for Grafana</li>
-<li><a href="/metrics">/metrics</a>: the service's own metrics</li>
+{{end}}<li><a href="/metrics">/metrics</a>: the service's own metrics</li>
 <li><a href="/readyz">/readyz</a> and <a href="/healthz">/healthz</a></li>
 <li><a href="/debug/pprof/">/debug/pprof</a></li>
 </ul>
@@ -117,5 +145,8 @@ var index = template.Must(template.New("index").Parse(`<!doctype html>
 func (a *App) serveIndex(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	// An error here means that the client has gone.
-	_ = index.Execute(w, a.devicesLn.Addr().String())
+	_ = index.Execute(w, struct {
+		Devices string
+		Queries bool
+	}{a.devicesLn.Addr().String(), a.store != nil})
 }

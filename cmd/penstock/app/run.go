@@ -24,7 +24,6 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 
-	a.sink.Start()
 	run("enrichment", func() error { return a.table.Run(background) })
 	run("operator's listener", func() error {
 		if err := a.ops.Serve(a.opsLn); !errors.Is(err, http.ErrServerClosed) {
@@ -38,7 +37,7 @@ func (a *App) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		a.log.Info("shutting down", "deadline", a.cfg.ShutdownTimeout)
+		a.log.Info("shutting down", "deadline", a.reloads.config().ShutdownTimeout)
 	case err = <-failed:
 		a.log.Error("shutting down", "error", err)
 	}
@@ -48,12 +47,12 @@ func (a *App) Run(ctx context.Context) error {
 }
 
 // shutdown goes in the direction of flow: stop accepting, finish requests,
-// drain the pool, flush the sink, close journal and store. What is left at
+// drain the pool, flush the sinks, close journal and store. What is left at
 // the deadline is counted; it is in the journal and is delivered after the
 // next start.
 func (a *App) shutdown(stopBackground func()) error {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), a.reloads.config().ShutdownTimeout)
 	defer cancel()
 	var errs []error
 	try := func(what string, err error) {
@@ -66,8 +65,8 @@ func (a *App) shutdown(stopBackground func()) error {
 	a.devices.Drain()
 	try("finishing requests", a.devices.Shutdown(ctx))
 	a.intake.Close()
-	left, err := a.sink.Close(ctx)
-	try("flushing the store", err)
+	left, err := a.sinks.close(ctx)
+	try("flushing the sinks", err)
 	try("closing the journal", a.journal.Close())
 	stopBackground()
 	// The operator's listener lives long enough to show the end, but its
@@ -75,7 +74,9 @@ func (a *App) shutdown(stopBackground func()) error {
 	if err := a.ops.Shutdown(ctx); err != nil {
 		try("closing the operator's listener", errors.Join(err, a.ops.Close()))
 	}
-	try("closing the store", a.store.Close())
+	if a.store != nil {
+		try("closing the store", a.store.Close())
+	}
 
 	a.log.Info("stopped", "took", time.Since(start).Round(time.Millisecond), "events_left_in_journal", left)
 	return errors.Join(errs...)

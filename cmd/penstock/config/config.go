@@ -50,13 +50,14 @@ type Config struct {
 
 	Log Log `yaml:"log" help:"The program's own log, on standard error."`
 
-	HTTP       httpapi.Config  `yaml:"http" help:"The devices' listener: limits on connections and requests."`
-	Limits     decode.Config   `yaml:"limits" help:"What an event may look like."`
-	Journal    journal.Config  `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
-	Pool       ingest.Config   `yaml:"pool" help:"The workers between the journal and the sinks."`
-	Enrichment enrich.Config   `yaml:"enrichment" help:"Labels that are added to events by their device."`
-	Delivery   sink.Config     `yaml:"delivery" help:"Batching and retries on the way into a store."`
-	Store      embedded.Config `yaml:"store" help:"The store in the process: VictoriaMetrics' engine."`
+	HTTP       httpapi.Config `yaml:"http" help:"The devices' listener: limits on connections and requests."`
+	Limits     decode.Config  `yaml:"limits" help:"What an event may look like."`
+	Journal    journal.Config `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
+	Pool       ingest.Config  `yaml:"pool" help:"The workers between the journal and the sinks."`
+	Enrichment enrich.Config  `yaml:"enrichment" help:"Labels that are added to events by their device."`
+	Store      Store          `yaml:"store" help:"The store in the process: VictoriaMetrics' engine."`
+	Delivery   sink.Config    `yaml:"delivery" help:"Batching and retries on the way into the embedded store. Sinks have such a section each."`
+	Sinks      []Sink         `yaml:"sinks" help:"Stores beside the embedded one, or instead of it. Each gets every event, has its own position in the journal, and holds back no other. They can be added, changed and removed while the service runs."`
 }
 
 // Log says how much is logged and in which form.
@@ -83,7 +84,7 @@ func Default() Config {
 		Pool:       ingest.DefaultConfig(),
 		Enrichment: enrich.DefaultConfig(),
 		Delivery:   sink.DefaultConfig(),
-		Store:      embedded.DefaultConfig(),
+		Store:      Store{Enabled: true, Config: embedded.DefaultConfig()},
 	}
 }
 
@@ -112,15 +113,9 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("limits.max_future: must be at most %s, because the store takes nothing further ahead, got %s", maxFuture, c.Limits.MaxFuture))
 	}
 	for _, s := range sections(c) {
-		for _, err := range flatten(s.Validate()) {
-			if key, problem := cutKey(err); key != "" {
-				err = fmt.Errorf("%s.%s: %s", s.name, key, problem)
-			} else {
-				err = fmt.Errorf("%s: %w", s.name, err)
-			}
-			errs = append(errs, err)
-		}
+		errs = append(errs, prefixed(s.name+".", s.Validate()))
 	}
+	errs = append(errs, c.validateSinks())
 	return errors.Join(errs...)
 }
 

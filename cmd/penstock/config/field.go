@@ -201,3 +201,16 @@ func sections(c Config) []validator {
 	}
 	return all
 }
+
+// Changed lists the settings in which two configurations differ, by their
+// paths. A list of sections counts as one.
+func Changed(a, b Config) []string {
+	var paths []string
+	other := leaves(reflect.ValueOf(b), "")
+	for i, l := range leaves(reflect.ValueOf(a), "") {
+		if !reflect.DeepEqual(l.value.Interface(), other[i].value.Interface()) {
+			paths = append(paths, l.path)
+		}
+	}
+	return paths
+}

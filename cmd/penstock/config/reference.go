@@ -35,6 +35,10 @@ func Reference() []Group {
 	all := []Group{{}}
 	for _, f := range fields(v.Type()) {
 		fv := v.FieldByIndex(f.index)
+		if f.shape == records {
+			all = append(all, Group{Name: f.name, Help: f.help, Keys: describeLeaf(leaf{f, f.name, fv})})
+			continue
+		}
 		if f.shape != section {
 			top.Keys = append(top.Keys, describeLeaf(leaf{f, f.name, fv})...)
 			continue

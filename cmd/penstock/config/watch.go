@@ -23,15 +23,14 @@ const (
 // links that are swapped, as Kubernetes does with a ConfigMap.
 type Watcher struct {
 	file string
-	log  *slog.Logger
 	seen [sha256.Size]byte // of what was there at the last look
 	poll time.Duration
 }
 
 // NewWatcher returns a Watcher that compares with what the file says now, so
 // call it before Load.
-func NewWatcher(file string, log *slog.Logger) *Watcher {
-	w := &Watcher{file: file, log: log, poll: pollEvery}
+func NewWatcher(file string) *Watcher {
+	w := &Watcher{file: file, poll: pollEvery}
 	w.seen = w.sum()
 	return w
 }
@@ -48,10 +47,10 @@ func (w *Watcher) sum() [sha256.Size]byte {
 // Run calls changed, in its own goroutine, after each change until ctx is
 // done. A change that is undone within the debounce time is none. It is
 // called once.
-func (w *Watcher) Run(ctx context.Context, changed func()) {
+func (w *Watcher) Run(ctx context.Context, log *slog.Logger, changed func()) {
 	dirs, err := fsnotify.NewWatcher()
 	if err != nil {
-		w.log.Warn("cannot watch the configuration file, it is polled only", "file", w.file, "interval", w.poll, "error", err)
+		log.Warn("cannot watch the configuration file, it is polled only", "file", w.file, "interval", w.poll, "error", err)
 		dirs = &fsnotify.Watcher{} // its channels are nil and never ready
 	} else {
 		defer func() { _ = dirs.Close() }()
@@ -96,7 +95,7 @@ func (w *Watcher) Run(ctx context.Context, changed func()) {
 			// Whichever file it was: with links, any may be this one's.
 			quiet.Reset(debounce)
 		case err := <-dirs.Errors:
-			w.log.Warn("cannot watch the configuration file as it should be", "file", w.file, "error", err)
+			log.Warn("cannot watch the configuration file as it should be", "file", w.file, "error", err)
 		}
 	}
 }

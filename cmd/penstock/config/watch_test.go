@@ -13,7 +13,7 @@ import (
 // tells.
 func watching(t *testing.T, file string) <-chan struct{} {
 	t.Helper()
-	w := NewWatcher(file, slog.New(slog.DiscardHandler))
+	w := NewWatcher(file)
 	changes := make(chan struct{}, 16)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -21,7 +21,7 @@ func watching(t *testing.T, file string) <-chan struct{} {
 	go func() {
 		defer close(done)
 		close(started)
-		w.Run(ctx, func() { changes <- struct{}{} })
+		w.Run(ctx, slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })
 	}()
 	<-started
 	t.Cleanup(func() {

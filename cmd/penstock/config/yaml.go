@@ -125,7 +125,7 @@ func (d *document) section(n ast.Node, v reflect.Value, path string) {
 		return
 	}
 	known := fields(v.Type())
-	kind := typeOf(v)
+	particular := map[string]ast.Node{} // keys that count with one type only
 next:
 	for _, entry := range d.entries(n, path) {
 		name := entry.Key.GetToken().Value
@@ -134,12 +134,18 @@ next:
 				continue
 			}
 			d.setting(entry.Value, v.FieldByIndex(f.index), f, join(path, name))
-			if f.when != "" && f.when != kind && kind != "" {
-				d.fault(entry.Key, join(path, name), "is for type %s, and the type here is %s", f.when, kind)
+			if f.when != "" {
+				particular[name] = entry.Key
 			}
 			continue next
 		}
 		d.fault(entry.Key, join(path, name), "unknown key%s", meant(d.root, known, path, name))
+	}
+	kind := typeOf(v) // now that it has been read
+	for _, f := range known {
+		if key := particular[f.name]; key != nil && f.when != kind && kind != "" {
+			d.fault(key, join(path, f.name), "is for type %s, and the type here is %s", f.when, kind)
+		}
 	}
 }
 
@@ -188,7 +194,7 @@ func (d *document) setting(n ast.Node, v reflect.Value, f field, path string) {
 		if !ok {
 			return
 		}
-		all := reflect.MakeSlice(v.Type(), len(items), len(items))
+		all := makeSlice(v.Type(), len(items))
 		for i, item := range items {
 			at := fmt.Sprintf("%s[%d]", path, i)
 			d.origins[at] = d.origin(item)
@@ -205,7 +211,7 @@ func (d *document) sequence(n ast.Node, v reflect.Value, f field, path string) b
 	if !ok {
 		return false
 	}
-	all := reflect.MakeSlice(v.Type(), len(items), len(items))
+	all := makeSlice(v.Type(), len(items))
 	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if item = d.resolve(item, at); item != nil {
@@ -214,6 +220,15 @@ func (d *document) sequence(n ast.Node, v reflect.Value, f field, path string) b
 	}
 	v.Set(all)
 	return true
+}
+
+// makeSlice returns nil for no items, so that an empty list is the same value
+// as none.
+func makeSlice(t reflect.Type, n int) reflect.Value {
+	if n == 0 {
+		return reflect.Zero(t)
+	}
+	return reflect.MakeSlice(t, n, n)
 }
 
 // defaulter is an element of a list whose defaults depend on what it says

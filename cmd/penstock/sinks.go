@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/cmd/penstock/app"
+	"github.com/penstock-io/penstock/cmd/penstock/config"
+	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/postgres"
+)
+
+// sinkCommands are about the stores that the configuration names.
+type sinkCommands struct {
+	List    sinkListCommand    `cmd:"" help:"List the sinks of the configuration, and their state if the service runs."`
+	Check   sinkCheckCommand   `cmd:"" help:"Connect to the stores as the service would, and say what they answer. Nothing is stored."`
+	Migrate sinkMigrateCommand `cmd:"" help:"Create or change the tables of a PostgreSQL sink. The service never does."`
+}
+
+// find returns the sinks of the configuration, or the one of that name.
+func findSinks(cfg config.Config, name string) ([]config.Sink, error) {
+	if name == "" {
+		return cfg.Sinks, nil
+	}
+	i := slices.IndexFunc(cfg.Sinks, func(s config.Sink) bool { return s.Name == name })
+	if i < 0 {
+		return nil, usageError{fmt.Errorf("the configuration has no sink %q", name)}
+	}
+	return cfg.Sinks[i : i+1], nil
+}
+
+type sinkListCommand struct {
+	settings
+}
+
+// Run is called by kong.
+func (c *sinkListCommand) Run(ctx context.Context, p *program) error {
+	cfg, _, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	running := askReady(ctx, cfg.OpsListen)
+	out := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "NAME\tTYPE\tTO\tSTATE\tBACKLOG BYTES\tLAG\tDEAD LETTERS")
+	row := func(name, kind, to string) {
+		st, ok := running["sink/"+name]
+		switch {
+		case running == nil:
+			fmt.Fprintf(out, "%s\t%s\t%s\t-\t-\t-\t-\n", name, kind, to)
+		case !ok:
+			fmt.Fprintf(out, "%s\t%s\t%s\tnot in the service that runs\t-\t-\t-\n", name, kind, to)
+		default:
+			state := "ok"
+			if !st.OK {
+				state = st.Detail
+			}
+			lag := time.Duration(st.State.Lag * float64(time.Second)).Round(time.Second)
+			fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%d\t%s\t%d\n", name, kind, to, state, st.State.Backlog, lag, st.State.DeadLettered)
+		}
+	}
+	if cfg.Store.Enabled {
+		row(config.EmbeddedSink, config.EmbeddedSink, cfg.DataDir)
+	}
+	for _, s := range cfg.Sinks {
+		row(s.Name, s.Type, s.Destination())
+	}
+	return out.Flush()
+}
+
+// readySink is what /readyz says of one sink.
+type readySink struct {
+	Name   string
+	OK     bool
+	Detail string
+	State  struct {
+		Backlog      uint64  `json:"backlog_bytes"`
+		Lag          float64 `json:"lag_seconds"`
+		DeadLettered uint64  `json:"dead_lettered"`
+	}
+}
+
+// askReady asks the service that runs with this configuration. It returns nil
+// if there is none.
+func askReady(ctx context.Context, ops string) map[string]readySink {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL(ops)+"/readyz", nil)
+	if err != nil {
+		return nil
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	var ready struct{ Checks []readySink }
+	if json.NewDecoder(resp.Body).Decode(&ready) != nil {
+		return nil
+	}
+	found := map[string]readySink{}
+	for _, c := range ready.Checks {
+		found[c.Name] = c
+	}
+	return found
+}
+
+// opsURL is where the operator's listener is found from this machine.
+func opsURL(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "http://" + listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+type sinkCheckCommand struct {
+	Name    string        `arg:"" optional:"" help:"Name of the sink. Default: all of them."`
+	Timeout time.Duration `default:"15s" help:"Longest time for each."`
+	settings
+}
+
+var errUnreachable = errors.New("not all sinks can be written to")
+
+// Run is called by kong.
+func (c *sinkCheckCommand) Run(ctx context.Context, p *program) error {
+	cfg, _, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	sinks, err := findSinks(cfg, c.Name)
+	if err != nil {
+		return err
+	}
+	if len(sinks) == 0 {
+		_, err := fmt.Fprintln(p.stdout, "the configuration has no sinks")
+		return err
+	}
+	for _, s := range sinks {
+		result := "ok"
+		if e := checkSink(ctx, s, c.Timeout); e != nil {
+			result, err = e.Error(), errUnreachable
+		}
+		fmt.Fprintf(p.stdout, "%s (%s, %s): %s\n", s.Name, s.Type, s.Destination(), result)
+	}
+	return err
+}
+
+func checkSink(ctx context.Context, cfg config.Sink, timeout time.Duration) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	w, closeStore, err := app.OpenStore(cfg, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeStore()) }()
+	checker, ok := w.(interface{ Check(context.Context) error })
+	if !ok {
+		return nil
+	}
+	err = checker.Check(ctx)
+	if refused := (*sink.Refused)(nil); errors.As(err, &refused) {
+		return nil // it answers, and does not like an empty request
+	}
+	return err
+}
+
+type sinkMigrateCommand struct {
+	Name    string        `arg:"" help:"Name of the sink."`
+	Print   bool          `help:"Print the script for a new database, and do nothing."`
+	Timeout time.Duration `default:"10m" help:"Longest time that it may take."`
+	settings
+}
+
+// Run is called by kong.
+func (c *sinkMigrateCommand) Run(ctx context.Context, p *program) error {
+	cfg, _, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	sinks, err := findSinks(cfg, c.Name)
+	if err != nil {
+		return err
+	}
+	s := sinks[0]
+	if s.Type != config.TypePostgres {
+		return usageError{fmt.Errorf("sink %s has the type %s, which has no tables", s.Name, s.Type)}
+	}
+	if c.Print {
+		_, err := fmt.Fprint(p.stdout, postgres.Script(s.Postgres))
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	m, err := postgres.Migrate(ctx, s.Postgres)
+	if err != nil {
+		return fmt.Errorf("cannot migrate sink %s: %w", s.Name, err)
+	}
+	kind := "tables"
+	if m.Hypertable {
+		kind = "hypertable"
+	}
+	if m.From == m.To {
+		_, err = fmt.Fprintf(p.stdout, "%s: the %s has version %d already\n", s.Name, kind, m.To)
+	} else {
+		_, err = fmt.Fprintf(p.stdout, "%s: %s brought from version %d to %d\n", s.Name, kind, m.From, m.To)
+	}
+	return err
+}
