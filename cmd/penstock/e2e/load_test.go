@@ -30,7 +30,8 @@ type load struct {
 type loadWorker struct {
 	device string
 	next   int
-	acked  []bool // by event
+	begun  atomic.Int64 // next, for who looks while the load runs
+	acked  []bool       // by event
 }
 
 // perRequest is the number of events of each request of a load.
@@ -79,6 +80,7 @@ func (l *load) round(w *loadWorker, base int64) {
 	// Numbers are not used again after a failure: whether those events are
 	// stored is open, and both are right.
 	w.next += perRequest
+	w.begun.Store(int64(w.next))
 	for len(w.acked) < w.next {
 		w.acked = append(w.acked, false)
 	}
