@@ -107,6 +107,11 @@ func (t *Table) update(devices []string) {
 // whether they have changed. changes.mu is held.
 func (t *Table) refresh(s *snapshot, device string) bool {
 	below := s.below(device)
+	if n := below.labels.Len(); n > t.cfg.MaxLabels {
+		t.log.Error("a device that has changed has too many labels, and keeps those that it had",
+			"device", device, "labels", n, "max_labels", t.cfg.MaxLabels)
+		return false
+	}
 	labels, known := below.labels, below.known
 	if own, ok := t.changes.overrides[device]; ok {
 		s.under[device] = below

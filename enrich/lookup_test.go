@@ -133,8 +133,6 @@ func TestLookupAges(t *testing.T) {
 	f.eventually("found", func() bool { return f.sites("k1") == "site=north" })
 	finder.set("south", nil)
 	f.eventually("found anew", func() bool { return f.sites("k1") == "site=south" })
-	a, _ := f.lookups.answers.Load("k1")
-	before := a.state.Load().labels
 
 	finder.set("", errors.New("no route to host"))
 	f.eventually("it fails", func() bool {
@@ -149,8 +147,40 @@ func TestLookupAges(t *testing.T) {
 	}
 	finder.set("south", nil)
 	f.eventually("found at last", func() bool { return f.sites("k2") == "site=south" })
-	if a.state.Load().labels != before {
+}
+
+// Sinks cache by pointer: equal labels keep theirs. An answer that cannot be
+// renewed for want of room is renewed later.
+func TestLookupRenews(t *testing.T) {
+	t.Parallel()
+	finder := &fakeFinder{site: "north"}
+	cfg := defaultLookup()
+	cfg.Queue = 1
+	l := newLookupsOf(finder, cfg, 32, slog.New(slog.DiscardHandler), metrics.NewSet()) // nobody works
+	l.get("k1")
+	n := <-l.queue
+	l.lookUp(t.Context(), n)
+	first := n.answer.state.Load()
+	l.lookUp(t.Context(), n)
+	if n.answer.state.Load().labels != first.labels {
 		t.Error("equal labels have got another pointer")
+	}
+	finder.set("south", nil)
+	l.lookUp(t.Context(), n)
+	if n.answer.state.Load().labels == first.labels {
+		t.Error("labels that differ have got the same pointer")
+	}
+
+	l.get("k2") // fills the queue
+	n.answer.due.Store(0)
+	l.get("k1")
+	if _, known, _ := l.get("k1"); !known || len(l.queue) != 1 {
+		t.Error("the old answer does not hold")
+	}
+	<-l.queue
+	l.get("k1")
+	if len(l.queue) != 1 || (<-l.queue).device != "k1" {
+		t.Error("k1 is not renewed")
 	}
 }
 

@@ -74,7 +74,7 @@ func newHTTPOrigin(s Source) (*httpOrigin, error) {
 func (o *httpOrigin) place() string                        { return o.src.Place() }
 func (o *httpOrigin) identity() string                     { return o.url }
 func (o *httpOrigin) open(context.Context) (stream, error) { return o, nil }
-func (o *httpOrigin) close()                               {}
+func (o *httpOrigin) close()                               { o.src.Close() }
 func (o *httpOrigin) fetched()                             { o.src.Confirm() }
 
 func (o *httpOrigin) fetch(ctx context.Context, emit func(row) error) error {

@@ -98,6 +98,9 @@ func (t *Table) SetOverride(device string, labels []event.Label) error {
 	if !had && len(c.overrides) >= t.cfg.MaxOverrides {
 		return fmt.Errorf("%w: %d", ErrTooManyOverrides, t.cfg.MaxOverrides)
 	}
+	if n := overlay(t.current.Load().below(device).labels, own).Len(); n > t.cfg.MaxLabels {
+		return &Invalid{fmt.Sprintf("device %q would have %d labels with those of the sources, max_labels is %d", device, n, t.cfg.MaxLabels)}
+	}
 	c.overrides[device] = own
 	if err := c.keep(devicelog.Entry{Device: device, Labels: own.All()}); err != nil {
 		if had {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -308,12 +309,21 @@ func TestRemoteCopy(t *testing.T) {
 	stop()
 
 	o.setAway(errors.New("no route to host"))
+	file, old := filepath.Join(dir, "source-remote-0.ndjson"), time.Now().Add(-time.Hour)
+	if err := os.Chtimes(file, old, old); err != nil {
+		t.Fatal(err)
+	}
+	f = mustRemoteTable(t, dir, nil, required{o})
+	f.watch()()
+	if info, err := os.Stat(file); err != nil || info.ModTime().Sub(old).Abs() > time.Minute {
+		t.Errorf("the copy was written again without need: %v, %v", info.ModTime(), err)
+	}
 	f = mustRemoteTable(t, dir, nil, required{o})
 	if got := dump(f.Table); !slices.Equal(got, []string{"a site=south", "c site=new"}) {
 		t.Errorf("%q", got)
 	}
 	s := f.Status().Sources[0]
-	if s.State != "copy" || s.LastError != "no route to host" || s.Rows != 2 || s.AgeSeconds == nil || *s.AgeSeconds > 60 {
+	if s.State != "copy" || s.LastError != "no route to host" || s.Rows != 2 || s.AgeSeconds == nil || *s.AgeSeconds < 3000 {
 		t.Errorf("%+v", s)
 	}
 	f.wantMetric(`penstock_enrich_source_up{source="remote-0"}`, "0")
@@ -345,6 +355,12 @@ func TestRemoteShrink(t *testing.T) {
 	o.set("b-", "c-", "d-")
 	o.refetch()
 	f.eventually("the table is refused", func() bool { return f.metric(reloads("refused")) == "1" })
+	if f.Len() != 4 {
+		t.Errorf("%d devices", f.Len())
+	}
+	// What changes meanwhile shows in the table that stays.
+	o.change("a=2")
+	f.site("a", "2")
 	if f.Len() != 4 {
 		t.Errorf("%d devices", f.Len())
 	}
@@ -407,6 +423,32 @@ func TestRemoteUnchanged(t *testing.T) {
 	o.mu.Unlock()
 	o.refetch()
 	f.wantMetric("penstock_enrich_table_version", "1")
+}
+
+// A device that changes while a table is built, from rows that were read
+// before, is as it is now in the new table.
+func TestRemoteChangeWhileReloading(t *testing.T) {
+	t.Parallel()
+	o := newFakeOrigin("a=north", "b=north")
+	f := mustRemoteTable(t, t.TempDir(), nil, o)
+	f.watch()
+	f.eventually("Run has fetched", func() bool { o.mu.Lock(); defer o.mu.Unlock(); return o.fetches == 2 })
+	last := &fakeSource{next: func(_ context.Context, emit func(row) error) (loaded, error) {
+		o.change("a=south", "b-", "c=new")
+		f.site("a", "south") // in the old table
+		return loaded{}, emit(row{device: "d"})
+	}}
+	if err := f.lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.sources = append(f.sources, last)
+	f.unlock()
+	if err := f.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(dump(f.Table)); got != "[a site=south c site=new d]" {
+		t.Error(got)
+	}
 }
 
 // Whatever happens at the same time (reloads of a file, fetches, single

@@ -91,7 +91,7 @@ func (s *Source) Get(ctx context.Context) (*Document, error) {
 		return nil, err
 	}
 	switch {
-	case resp.StatusCode == http.StatusNotModified && len(header) > 0:
+	case resp.StatusCode == http.StatusNotModified && (s.etag != "" || s.modified != ""):
 		_ = resp.Body.Close()
 		return nil, ErrNotModified
 	case resp.StatusCode != http.StatusOK:
@@ -167,3 +167,6 @@ func format(resp *http.Response) string {
 
 // Timeout bounds a request and its answer.
 func (s *Source) Timeout() time.Duration { return s.client.Timeout }
+
+// Close closes the idle connection. The source may be used again.
+func (s *Source) Close() { s.client.http.CloseIdleConnections() }

@@ -25,7 +25,7 @@ type Connection struct {
 	DSN string `yaml:"dsn" secret:"true" help:"Where the database is: postgres://user:password@host/db?sslmode=verify-full, or keywords as for psql. ${NAME} is the environment variable NAME. What is left out comes from PGHOST, PGPASSWORD and so on, or ~/.pgpass."`
 
 	// DSNFile holds the DSN.
-	DSNFile string `yaml:"dsn_file" help:"File that holds the dsn, instead of dsn."`
+	DSNFile string `yaml:"dsn_file" help:"File that holds the dsn, instead of dsn. It is read anew for every connection."`
 
 	// Timeout bounds connecting, and each query.
 	Timeout time.Duration `yaml:"timeout" default:"30s" help:"Longest time for connecting, and for each query."`

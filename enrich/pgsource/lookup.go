@@ -48,7 +48,6 @@ func NewLookup(cfg LookupConfig, device string, connections int) (*Lookup, error
 		return nil, err
 	}
 	c := Config{Connection: cfg.Connection, Query: cfg.Query}.withDefaults()
-	conn.ConnectTimeout = c.Timeout
 	return &Lookup{
 		query: c.Query, device: device, cfg: c.Connection, conn: conn,
 		idle: make(chan *session, connections),
@@ -66,7 +65,7 @@ func (l *Lookup) Lookup(ctx context.Context, device string) (labels []event.Labe
 	case s = <-l.idle:
 	default:
 		kept = false
-		if s, err = connect(ctx, l.conn, l.cfg.Timeout); err != nil {
+		if s, err = l.cfg.connect(ctx, l.conn); err != nil {
 			return nil, false, err
 		}
 	}
@@ -74,7 +73,7 @@ func (l *Lookup) Lookup(ctx context.Context, device string) (labels []event.Labe
 	if err != nil && kept && s.conn.IsClosed() && ctx.Err() == nil {
 		// The connection may have died long ago, which says nothing about
 		// the server now.
-		if s, err = connect(ctx, l.conn, l.cfg.Timeout); err != nil {
+		if s, err = l.cfg.connect(ctx, l.conn); err != nil {
 			return nil, false, err
 		}
 		labels, found, err = l.ask(ctx, s, device)

@@ -35,11 +35,20 @@ type session struct {
 	heard   []string // payloads of notifications that have not been dealt with
 }
 
-func connect(ctx context.Context, cfg *pgconn.Config, timeout time.Duration) (*session, error) {
-	s := &session{timeout: timeout}
-	own := cfg.Copy()
+// connect connects with the settings that cfg was resolved to, or is now if
+// they are in a file.
+func (c Connection) connect(ctx context.Context, resolved *pgconn.Config) (*session, error) {
+	s := &session{timeout: c.Timeout}
+	own := resolved.Copy()
+	if c.DSNFile != "" {
+		var err error
+		if own, err = c.config(); err != nil {
+			return nil, err
+		}
+	}
+	own.ConnectTimeout = c.Timeout
 	own.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { s.hear(n.Payload) }
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	conn, err := pgconn.ConnectConfig(ctx, own)
 	if err != nil {

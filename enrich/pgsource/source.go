@@ -36,9 +36,7 @@ func New(cfg Config, device string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg.withDefaults(), device: device, conn: conn}
-	s.conn.ConnectTimeout = s.cfg.Timeout
-	return s, nil
+	return &Source{cfg: cfg.withDefaults(), device: device, conn: conn}, nil
 }
 
 // Place says where the rows come from, without secrets.
@@ -66,7 +64,7 @@ type mark struct {
 
 // Open connects, and listens if it should. Close ends it.
 func (s *Source) Open(ctx context.Context) (*Session, error) {
-	conn, err := connect(ctx, s.conn, s.cfg.Timeout)
+	conn, err := s.cfg.Connection.connect(ctx, s.conn)
 	if err != nil {
 		return nil, err
 	}
