@@ -253,6 +253,47 @@ func TestReloadBySignal(t *testing.T) {
 	}
 }
 
+// TestReloadOfTheFile changes the configuration file of a running service, by
+// itself and with a signal.
+func TestReloadOfTheFile(t *testing.T) {
+	t.Parallel()
+	file := writeConfig(t, "log: {level: warn}\n")
+	s := serve(t, &fakeService{}, "--config", file, "--set", "pool.workers=3")
+	s.stdout.wait(t, "look there\n")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func() config.Config {
+		t.Helper()
+		select {
+		case cfg := <-s.service.loaded:
+			return cfg
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no reload\nstderr: %s", s.stderr)
+			return config.Config{}
+		}
+	}
+	put("log: {level: debug}\n")
+	if cfg := next(); cfg.Log.Level != "debug" || cfg.Pool.Workers != 3 {
+		t.Errorf("reloaded %+v; the flags belong to it, too", cfg)
+	}
+	s.signals <- syscall.SIGHUP
+	next()
+	s.wait(t, "the signal does not reach enrichment", s.service.reloaded)
+	put("log: {level: loud}\npool: {wrokers: 1}\n")
+	next()
+	s.stderr.wait(t, "log.level: must be debug, info, warn or error")
+	s.stderr.wait(t, "pool.wrokers: unknown key")
+	s.signals <- syscall.SIGTERM
+	close(s.service.hold)
+	if status := s.exit(t); status != 0 {
+		t.Errorf("status %d, want 0", status)
+	}
+}
+
 func TestStopWaitsForReload(t *testing.T) {
 	t.Parallel()
 	s := serve(t, &fakeService{slow: true})

@@ -10,6 +10,7 @@ import (
 	"github.com/penstock-io/penstock/cmd/penstock/config"
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/file"
 	"github.com/penstock-io/penstock/sink/postgres"
 	"github.com/penstock-io/penstock/sink/remotewrite"
 )
@@ -60,6 +61,8 @@ func OpenStore(cfg config.Sink, log *slog.Logger, set *metrics.Set) (sink.Writer
 		return closer(remotewrite.New(cfg.Name, cfg.RemoteWrite, log, set))
 	case config.TypePostgres:
 		return closer(postgres.New(cfg.Name, cfg.Postgres, log, set))
+	case config.TypeFile:
+		return closer(file.New(cfg.Name, cfg.File, log, set))
 	}
 	return nil, nil, fmt.Errorf("BUG: no store for type %q", cfg.Type)
 }

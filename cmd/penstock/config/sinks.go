@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/embedded"
+	"github.com/penstock-io/penstock/sink/file"
 	"github.com/penstock-io/penstock/sink/postgres"
 	"github.com/penstock-io/penstock/sink/remotewrite"
 )
@@ -22,6 +24,7 @@ const EmbeddedSink = "embedded"
 const (
 	TypeRemoteWrite = "remote_write"
 	TypePostgres    = "postgres"
+	TypeFile        = "file"
 )
 
 // maxSinks bounds the sinks, each of which takes memory of its own.
@@ -58,6 +61,7 @@ type Sink struct {
 
 	RemoteWrite remotewrite.Config `yaml:"remote_write" when:"remote_write" help:"Prometheus remote write: VictoriaMetrics, Prometheus, Mimir, Thanos, Cortex."`
 	Postgres    postgres.Config    `yaml:"postgres" when:"postgres" help:"PostgreSQL, with or without TimescaleDB."`
+	File        file.Config        `yaml:"file" when:"file" help:"NDJSON, one event per line, rotated and compressed."`
 }
 
 // SetDefaults gives the sink the settings that its type has by default. Only
@@ -69,9 +73,15 @@ func (s *Sink) SetDefaults() {
 		Delivery:    sink.DefaultRemoteConfig(),
 		RemoteWrite: remotewrite.DefaultConfig(),
 		Postgres:    postgres.DefaultConfig(),
+		File:        file.DefaultConfig(),
 	}
-	if s.Type == TypePostgres {
+	switch s.Type {
+	case TypePostgres:
 		s.Delivery.Hold = 0 // what is committed is safe
+	case TypeFile:
+		s.Delivery.Hold = 0 // and so is what is synced
+		s.Delivery.Writers = 1
+		s.Delivery.CircuitFailures = 0
 	}
 }
 
@@ -82,6 +92,8 @@ func (s Sink) Destination() string {
 		return s.RemoteWrite.URL
 	case TypePostgres:
 		return "table " + s.Postgres.Schema + "." + s.Postgres.Table
+	case TypeFile:
+		return s.File.Path
 	}
 	return ""
 }
@@ -133,7 +145,7 @@ func (c Config) validateSinks() error {
 	if len(c.Sinks) > maxSinks {
 		errs = append(errs, fmt.Errorf("sinks: must be at most %d, got %d", maxSinks, len(c.Sinks)))
 	}
-	first := map[string]int{}
+	first, written := map[string]int{}, map[string]int{}
 	for i, s := range c.Sinks {
 		at := fmt.Sprintf("sinks[%d].", i)
 		errs = append(errs, prefixed(at, s.Validate()))
@@ -141,6 +153,15 @@ func (c Config) validateSinks() error {
 			errs = append(errs, fmt.Errorf("%sname: sinks[%d] has the name %s already", at, j, s.Name))
 		} else {
 			first[s.Name] = i
+		}
+		if s.Type != TypeFile || s.File.Path == "" {
+			continue
+		}
+		path := filepath.Clean(s.File.Path)
+		if j, twice := written[path]; twice {
+			errs = append(errs, fmt.Errorf("%sfile.path: sinks[%d] writes to %s already", at, j, s.File.Path))
+		} else {
+			written[path] = i
 		}
 	}
 	return errors.Join(errs...)

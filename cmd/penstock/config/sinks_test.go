@@ -98,6 +98,8 @@ sinks:
   type: remote_write
   remote_write: {ulr: x, url: "http://host/", timeout: 5}
   delivery: {batch_bytes: 4M}
+- {name: a, type: file, file: {path: /x/a.ndjson}}
+- {name: b, type: file, file: {path: /x/../x/a.ndjson}}
 `)
 	_, _, err := Load(Sources{File: file})
 	if err == nil {
@@ -119,13 +121,14 @@ sinks:
 		`FILE:17: sinks[3].remote_write.ulr: unknown key; did you mean url?`,
 		`FILE:17: sinks[3].remote_write.timeout: must be a duration`,
 		`FILE:18: sinks[3].delivery.batch_bytes: must be a number of bytes`,
+		`FILE:20: sinks[5].file.path: sinks[4] writes to /x/../x/a.ndjson already`,
 	} {
 		if !strings.Contains(got+"\n", want) {
 			t.Errorf("no %s", want)
 		}
 	}
-	if n := strings.Count(got, "\n") + 1; n != 14 {
-		t.Errorf("%d faults, want 14", n)
+	if n := strings.Count(got, "\n") + 1; n != 15 {
+		t.Errorf("%d faults, want 15", n)
 	}
 	if strings.Contains(got, "hunter2") {
 		t.Error("a password is in the faults")
