@@ -38,6 +38,10 @@ func (c *Client) verdict(target *url.URL, resp *http.Response) error {
 		if detail == "" {
 			detail = http.StatusText(resp.StatusCode)
 		}
+		if strings.Contains(detail, "unsupported path requested") {
+			// VictoriaMetrics' way to say 404.
+			return checkPath(err)
+		}
 		return &sink.Refused{Status: resp.StatusCode, Detail: detail}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return &sink.Busy{After: retryAfter(resp.Header, time.Now()), Err: err}
@@ -51,9 +55,13 @@ func (c *Client) verdict(target *url.URL, resp *http.Response) error {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		err = fmt.Errorf("%w: check the credentials of this sink", err)
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		err = fmt.Errorf("%w: check the url of this sink and whether the store takes writes there", err)
+		err = checkPath(err)
 	}
 	return err
+}
+
+func checkPath(err error) error {
+	return fmt.Errorf("%w: check the url of this sink and whether the store takes writes there", err)
 }
 
 // words makes one line of an answer's body.

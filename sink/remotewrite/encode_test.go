@@ -162,7 +162,7 @@ func TestRefusedHere(t *testing.T) {
 		"long, allowed": {"d", now, newLabels(t, "a", strings.Repeat("x", 4096)), ""},
 		"long name":     {"d", now, newLabels(t, strings.Repeat("x", 257), "y"), "has more than 256 bytes"},
 		"not UTF-8":     {"d", now, newLabels(t, "a", "\xff"), "label a is not UTF-8"},
-		"device":        {"\xff", now, nil, "device's name is not UTF-8"},
+		"device":        {"\xff", now, nil, "label device is not UTF-8"},
 		"too many":      {"d", now, newLabels(t, many[:78]...), "have 41 labels"},
 		"just enough":   {"d", now, newLabels(t, many[:76]...), ""},
 	} {

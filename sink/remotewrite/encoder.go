@@ -39,58 +39,20 @@ const (
 // They are then copied for each series, and never made for a sample.
 type encoder struct {
 	prefix string
-	extra  []event.Label // the sink's own, sorted by name
-
-	list   []event.Label // scratch
 	before []byte
 	after  []byte
-	count  int // labels in both
 }
 
-// labels encodes the labels of g.
-func (e *encoder) labels(g *group) {
-	e.list = e.list[:0]
-	e.insert("device", g.event.Device)
-	for _, l := range g.batch.Tags(g.event) {
-		// An empty value is no label. Enrichment wins over the device.
-		if l.Value != "" && !g.event.Labels.Has(l.Name) && !e.own(l.Name) {
-			e.insert(l.Name, l.Value)
-		}
-	}
-	for _, l := range g.event.Labels.All() {
-		if !e.own(l.Name) {
-			e.insert(l.Name, l.Value)
-		}
-	}
-	for _, l := range e.extra {
-		e.insert(l.Name, l.Value)
-	}
+// labels encodes the labels of a group, which are sorted.
+func (e *encoder) labels(list []event.Label) {
 	e.before, e.after = e.before[:0], e.after[:0]
-	for _, l := range e.list {
+	for i := range list {
+		l := &list[i]
 		if l.Name < nameLabel {
 			e.before = appendLabel(e.before, l.Name, l.Value)
 		} else {
 			e.after = appendLabel(e.after, l.Name, l.Value)
 		}
-	}
-	e.count = len(e.list) + 1
-}
-
-// own reports whether the sink itself gives the label.
-func (e *encoder) own(name string) bool {
-	for i := range e.extra {
-		if e.extra[i].Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-// insert puts a label into the list where its name belongs.
-func (e *encoder) insert(name, value string) {
-	e.list = append(e.list, event.Label{Name: name, Value: value})
-	for i := len(e.list) - 1; i > 0 && e.list[i].Name < e.list[i-1].Name; i-- {
-		e.list[i], e.list[i-1] = e.list[i-1], e.list[i]
 	}
 }
 

@@ -94,9 +94,8 @@ func (w *window) full() bool {
 	return len(w.groups) >= w.maxGroups || len(w.samples) >= w.maxSamples
 }
 
-// add takes e, an event of b. It returns its group if that is new, and nil
-// otherwise.
-func (w *window) add(b *event.Batch, e *event.Event) *group {
+// add takes e, an event of b.
+func (w *window) add(b *event.Batch, e *event.Event) {
 	g, isNew := w.group(b, e)
 	fields := b.Fields(e)
 	guess := w.groups[g].first
@@ -113,10 +112,6 @@ func (w *window) add(b *event.Batch, e *event.Event) *group {
 		w.samples = append(w.samples, sample{e.Timestamp, f.Value})
 		w.of = append(w.of, at)
 	}
-	if isNew {
-		return &w.groups[g]
-	}
-	return nil
 }
 
 // group returns the group of an event, which it makes if need be.

@@ -2,12 +2,13 @@ package remotewrite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/klauspost/compress/s2"
@@ -22,7 +23,6 @@ import (
 // several goroutines at once, but for Close.
 type Writer struct {
 	cfg    Config
-	extra  []event.Label
 	client *remote.Client
 	header http.Header
 	m      *writerMetrics
@@ -39,6 +39,7 @@ var _ sink.Volatile = (*Writer)(nil)
 // scratch is the memory of one Write.
 type scratch struct {
 	window  *window
+	merger  *remote.Merger
 	encoder encoder
 	plain   []byte // the request that is being made
 	packed  []byte
@@ -55,7 +56,7 @@ func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, 
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{cfg: cfg, extra: cfg.extra(), client: client, m: newWriterMetrics(name, set)}
+	w := &Writer{cfg: cfg, client: client, m: newWriterMetrics(name, set)}
 	w.header = http.Header{
 		"Content-Type":                      {"application/x-protobuf"},
 		"Content-Encoding":                  {cfg.Compression},
@@ -65,7 +66,16 @@ func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, 
 		w.header["X-Victoriametrics-Remote-Write-Version"] = []string{"1"}
 	}
 	target := client.URL()
-	w.transmit = func(ctx context.Context, body []byte) error { return client.Post(ctx, target, w.header, body) }
+	w.transmit = func(ctx context.Context, body []byte) error {
+		err := client.Post(ctx, target, w.header, body)
+		var refused *sink.Refused
+		if cfg.Compression == compressZstd && errors.As(err, &refused) && strings.Contains(refused.Detail, "snappy") {
+			// Prometheus does not look at the encoding's name, and would refuse
+			// every event.
+			return fmt.Errorf("the store does not take zstd, set compression to snappy: %s", refused.Detail)
+		}
+		return err
+	}
 	if target.Path == "" {
 		log.Warn("the url has no path; stores take remote write at one such as /api/v1/write", "sink", name)
 	}
@@ -93,26 +103,19 @@ func (w *Writer) Close() error {
 // Write borrows the batches and sends their events, one sample per field. Of
 // several samples with the same series and millisecond the largest is sent.
 //
-// What a store would drop without a word is refused here: see Config.MaxLabels
-// and the settings after it.
+// What a store would drop without a word is refused here: see
+// remote.LabelConfig.
 func (w *Writer) Write(ctx context.Context, batches []*event.Batch) error {
 	s := w.take()
 	defer w.give(s)
-	oldest := int64(-1 << 62)
-	if w.cfg.MaxAge > 0 {
-		oldest = time.Now().Add(-w.cfg.MaxAge).UnixMilli()
-	}
+	oldest := w.cfg.Oldest(time.Now())
 	for _, b := range batches {
 		for i := range b.Events {
 			e := &b.Events[i]
 			if e.Timestamp < oldest {
-				return refuse(e, "the event is older than max_age (%s) allows", w.cfg.MaxAge)
+				return w.cfg.RefuseOld(e)
 			}
-			if g := s.window.add(b, e); g != nil {
-				if err := w.check(s, g); err != nil {
-					return err
-				}
-			}
+			s.window.add(b, e)
 			if s.window.full() {
 				if err := w.send(ctx, s); err != nil {
 					return err
@@ -136,51 +139,6 @@ func (w *Writer) Check(ctx context.Context) error {
 	return w.transmit(ctx, s2.EncodeSnappy(nil, nil))
 }
 
-// check refuses labels that no store, or that some store, would take without
-// keeping the sample: VictoriaMetrics drops a series with too many or too long
-// ones, Prometheus one that is not UTF-8.
-func (w *Writer) check(s *scratch, g *group) error {
-	e := g.event
-	n := 2 + len(w.extra) + e.Labels.Len() // with the name and the device
-	if !utf8.ValidString(e.Device) {
-		return refuse(e, "the device's name is not UTF-8")
-	}
-	fault := func(l event.Label) error {
-		switch {
-		case len(l.Name) > maxLabelName:
-			return refuse(e, "the name of label %.40q has more than %d bytes", l.Name, maxLabelName)
-		case len(l.Value) > w.cfg.MaxLabelBytes:
-			return refuse(e, "the value of label %s has %d bytes, max_label_bytes allows %d", l.Name, len(l.Value), w.cfg.MaxLabelBytes)
-		case !utf8.ValidString(l.Value):
-			return refuse(e, "the value of label %s is not UTF-8", l.Name)
-		}
-		return nil
-	}
-	tags := g.batch.Tags(e)
-	n += len(tags)
-	for i := range tags {
-		if err := fault(tags[i]); err != nil {
-			return err
-		}
-	}
-	for _, l := range e.Labels.All() {
-		if err := fault(l); err != nil {
-			return err
-		}
-	}
-	if n > w.cfg.MaxLabels {
-		// Not all of them need be sent: count again, with care.
-		if s.encoder.labels(g); s.encoder.count > w.cfg.MaxLabels {
-			return refuse(e, "the series have %d labels, max_labels allows %d", s.encoder.count, w.cfg.MaxLabels)
-		}
-	}
-	return nil
-}
-
-func refuse(e *event.Event, format string, args ...any) error {
-	return &sink.Refused{Detail: fmt.Sprintf("device %q: ", e.Device) + fmt.Sprintf(format, args...)}
-}
-
 // send sends what is in the window, in as many requests as it takes.
 func (w *Writer) send(ctx context.Context, s *scratch) error {
 	s.window.sort()
@@ -190,7 +148,12 @@ func (w *Writer) send(ctx context.Context, s *scratch) error {
 		x := &s.window.series[i]
 		if x.group != group {
 			group = x.group
-			s.encoder.labels(&s.window.groups[group])
+			g := &s.window.groups[group]
+			labels, err := s.merger.Merge(g.batch, g.event)
+			if err != nil {
+				return err
+			}
+			s.encoder.labels(labels)
 		}
 		samples := s.window.members(x)
 		for len(samples) > 0 {
@@ -237,7 +200,7 @@ func (w *Writer) take() *scratch {
 		w.free = w.free[:n-1]
 		return s
 	}
-	s := &scratch{window: newWindow(), encoder: encoder{prefix: w.cfg.MetricPrefix, extra: w.extra}}
+	s := &scratch{window: newWindow(), merger: remote.NewMerger(w.cfg.LabelConfig), encoder: encoder{prefix: w.cfg.MetricPrefix}}
 	if w.cfg.Compression == compressZstd {
 		// The options are right, so there is no error.
 		s.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
@@ -247,14 +210,8 @@ func (w *Writer) take() *scratch {
 
 func (w *Writer) give(s *scratch) {
 	s.window.reset()
-	s.encoder.list = clearLabels(s.encoder.list)
+	s.merger.Reset()
 	w.mu.Lock()
 	w.free = append(w.free, s)
 	w.mu.Unlock()
-}
-
-// clearLabels drops the references of a scratch slice.
-func clearLabels(list []event.Label) []event.Label {
-	clear(list[:cap(list)])
-	return list[:0]
 }

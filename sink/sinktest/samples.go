@@ -115,7 +115,7 @@ func (s Samples) Diff(got Samples, tolerance float64) error {
 // Export returns what VictoriaMetrics holds of the series that match, of all
 // times.
 func (s *Server) Export(match string) (Samples, error) {
-	body, err := s.Get("/api/v1/export?reduce_mem_usage=1&start=0&end=4102444800&match[]=" + url.QueryEscape(match))
+	body, err := s.Get("/api/v1/export?start=0&end=4102444800&match[]=" + url.QueryEscape(match))
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,10 @@ func StartPrometheus(t testing.TB, window string) *Server {
 			"--web.enable-remote-write-receiver",
 			"--storage.tsdb.path="+filepath.Join(dir, "data"),
 			"--storage.tsdb.retention.time=100y",
+			// Samples of many years would be made into thousands of blocks
+			// while the test runs.
+			"--storage.tsdb.min-block-duration=20y",
+			"--storage.tsdb.max-block-duration=20y",
 		)
 	})
 }
