@@ -53,8 +53,10 @@ lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
 	$(GO) vet -C bench/peers ./...
 	$(TOOLS)/staticcheck ./...
 
-fuzz: ## Fuzz the decoder against encoding/json for FUZZTIME (60s)
+fuzz: ## Fuzz decoder, remote write and line protocol against other implementations, each for FUZZTIME (60s)
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./ingest/decode
+	$(GO) test -run '^$$' -fuzz '^FuzzEncoder$$' -fuzztime $(FUZZTIME) ./sink/remotewrite
+	$(GO) test -run '^$$' -fuzz '^FuzzLine$$' -fuzztime $(FUZZTIME) ./sink/influx
 
 bench: bin/bench-gate ## Run the benchmarks of the hot path and print a table
 	$(GO) test -run '^$$' -bench . -cpu 1 ./bench | bin/bench-gate table
