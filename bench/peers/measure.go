@@ -84,6 +84,9 @@ func (s *site) phases(ctx context.Context, j job, r *result) error {
 	if r.First.Drain, err = s.quiet(ctx, j.peer, c, r.Acknowledged); err != nil {
 		return err
 	}
+	if err := pause(ctx, s.settle); err != nil {
+		return err
+	}
 	between, err := c.cpu()
 	if err != nil {
 		return err
@@ -161,14 +164,13 @@ func (s *site) fleet(ctx context.Context, j job, c *chain, how []string) (phase,
 }
 
 // quiet waits until nothing is on its way to the store, as far as the chain
-// tells, and then for the time of settling. A chain that loses events is
-// given up on when no more of them arrive. It returns how many seconds the
-// last event took, without the settling.
+// tells, and returns how many seconds that took. A chain that loses events is
+// given up on when no more of them arrive.
 func (s *site) quiet(ctx context.Context, p peer, c *chain, acknowledged uint64) (float64, error) {
 	want := float64(samplesPerEvent * acknowledged)
 	begin, last := time.Now(), -1.0
 	moved := begin
-	err := until(ctx, 60*time.Second, func() (bool, error) {
+	err := until(ctx, 2*time.Minute, func() (bool, error) {
 		m, err := scrape(ctx, c.metrics)
 		if err != nil {
 			return false, err
@@ -189,7 +191,7 @@ func (s *site) quiet(ctx context.Context, p peer, c *chain, acknowledged uint64)
 	if p.name != penstock {
 		took = moved.Sub(begin)
 	}
-	return took.Seconds(), pause(ctx, s.settle)
+	return took.Seconds(), nil
 }
 
 // cpu is what each program has used since it started.
