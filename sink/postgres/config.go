@@ -1,28 +1,28 @@
 package postgres
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/penstock-io/penstock/sink/remote"
 )
 
 // Config holds the settings of a PostgreSQL sink.
 type Config struct {
-	// URL is the connection string: postgres://user:password@host/database or
+	// DSN is the connection string: postgres://user:password@host/database or
 	// key=value pairs, with everything that libpq knows of TLS (sslmode,
 	// sslrootcert, sslcert, sslkey). PGHOST and its like, ~/.pgpass and
 	// service files are read too. It is never printed.
-	URL string `yaml:"url" secret:"true" default:"" help:"Connection string, postgres://user:password@host:5432/database?sslmode=verify-full or key=value pairs. What it leaves out is taken from PGHOST, PGPASSWORD, ~/.pgpass and so on."`
+	DSN string `yaml:"dsn" secret:"true" help:"Where the database is: postgres://user:password@host/db?sslmode=verify-full, or keywords as for psql. May contain ${VARIABLE}, which is taken from the environment. What is left out comes from PGHOST, PGPASSWORD and so on, or ~/.pgpass."`
 
-	// URLFile is a file that holds URL.
-	URLFile string `yaml:"url_file" default:"" help:"File that holds the connection string, instead of url. It is read again for each new connection."`
+	// DSNFile is a file that holds the DSN.
+	DSNFile string `yaml:"dsn_file" help:"File that holds the dsn, instead of dsn. It is read again for each new connection."`
 
 	// Schema and Table name what penstock sink migrate creates.
 	Schema string `yaml:"schema" default:"public" help:"Schema of the tables. It must exist."`
@@ -42,7 +42,7 @@ type Config struct {
 }
 
 // DefaultConfig returns the settings for what the user leaves out. It has no
-// URL, so it is not valid.
+// DSN, so it is not valid.
 func DefaultConfig() Config {
 	return Config{
 		Schema:      "public",
@@ -59,18 +59,18 @@ func DefaultConfig() Config {
 var nameForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
 
 // Validate returns all faults of the settings, joined. It does not read
-// URLFile and does not connect.
+// DSNFile and does not connect.
 func (c Config) Validate() error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	switch {
-	case c.URL == "" && c.URLFile == "":
-		fault("url: must be set (or url_file), such as postgres://penstock@localhost/telemetry")
-	case c.URL != "" && c.URLFile != "":
-		fault("url_file: must not be set together with url")
-	case c.URL != "":
-		if _, err := pgxpool.ParseConfig(c.URL); err != nil {
-			fault("url: %w", parseFault(c.URL, err))
+	case c.DSN == "" && c.DSNFile == "":
+		fault("dsn: must be set (or dsn_file), such as postgres://penstock@localhost/telemetry")
+	case c.DSN != "" && c.DSNFile != "":
+		fault("dsn: must not be set beside dsn_file")
+	case c.DSN != "":
+		if _, err := c.poolConfig(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if !nameForm.MatchString(c.Schema) {
@@ -95,12 +95,12 @@ func (c Config) Validate() error {
 // those passwords that it recognises, and what a malformed string is taken
 // apart into may be a piece of one, so its words are used only where there is
 // no password.
-func parseFault(url string, err error) error {
+func parseFault(dsn string, err error) error {
 	var file *fs.PathError
 	if errors.As(err, &file) {
 		return file
 	}
-	if !strings.Contains(url, "@") && !strings.Contains(url, "password") {
+	if !strings.Contains(dsn, "@") && !strings.Contains(dsn, "password") {
 		return err
 	}
 	return errors.New("is not a connection string that can be read; in the form postgres://user:password@host/database special characters of the password must be percent-encoded")
@@ -108,17 +108,17 @@ func parseFault(url string, err error) error {
 
 // poolConfig returns what pgx makes of the connection string.
 func (c Config) poolConfig() (*pgxpool.Config, error) {
-	url, key := c.URL, "url"
-	if c.URLFile != "" {
-		text, err := os.ReadFile(c.URLFile)
-		if err != nil {
-			return nil, fmt.Errorf("url_file: %w", err)
-		}
-		url, key = string(bytes.TrimSpace(text)), "url_file"
-	}
-	pc, err := pgxpool.ParseConfig(url)
+	secret, err := remote.NewSecret("dsn", c.DSN, c.DSNFile)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, parseFault(url, err))
+		return nil, err
+	}
+	dsn, err := secret.Get()
+	if err != nil {
+		return nil, err
+	}
+	pc, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("dsn: %w", parseFault(dsn, err))
 	}
 	pc.MaxConns = int32(c.Connections)
 	pc.MinConns, pc.MinIdleConns = 0, 0

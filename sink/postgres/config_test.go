@@ -11,21 +11,21 @@ import (
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := (Config{Schema: "a b", Table: "A", URL: "postgres://u:geheim@h:x/d"}).Validate()
-	for _, key := range []string{"url", "schema", "table", "connections", "timeout", "series_cache"} {
+	err := (Config{Schema: "a b", Table: "A", DSN: "postgres://u:geheim@h:x/d"}).Validate()
+	for _, key := range []string{"dsn", "schema", "table", "connections", "timeout", "series_cache"} {
 		if err == nil || !strings.Contains(err.Error(), key+": ") {
 			t.Errorf("no fault names %s: %v", key, err)
 		}
 	}
 	cfg := DefaultConfig()
-	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "url: must be set") {
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "dsn: must be set") {
 		t.Errorf("without url: %v", err)
 	}
-	cfg.URL = "host=/tmp user=u"
+	cfg.DSN = "host=/tmp user=u"
 	if err := cfg.Validate(); err != nil {
 		t.Errorf("the defaults with a url: %v", err)
 	}
-	cfg.URL = "postgres://u@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem"
+	cfg.DSN = "postgres://u@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem"
 	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "/nowhere/ca.pem") {
 		t.Errorf("a certificate that is missing: %v", err)
 	}
@@ -39,10 +39,23 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 		"password=geheim host", "host=h password='geheim", "postgres://u:ge heim@h/d", "postgres://h/d?password=geheim&sslmode=no", "u:geheim@h",
 	} {
 		cfg := DefaultConfig()
-		cfg.URL = url
+		cfg.DSN = url
 		if err := cfg.Validate(); err != nil && (strings.Contains(err.Error(), "geh") || strings.Contains(err.Error(), "heim") || strings.Contains(err.Error(), "eim@")) {
 			t.Errorf("%s: %v", url, err)
 		}
+	}
+}
+
+func TestPasswordFromEnvironment(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.DSN = "host=db user=u password=${PENSTOCK_TEST_PASSWORD}"
+	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "PENSTOCK_TEST_PASSWORD") {
+		t.Errorf("without the variable: %v", err)
+	}
+	t.Setenv("PENSTOCK_TEST_PASSWORD", "geheim")
+	pc, err := cfg.poolConfig()
+	if err != nil || pc.ConnConfig.Password != "geheim" {
+		t.Errorf("with it: %v", err)
 	}
 }
 
@@ -55,14 +68,14 @@ func TestPasswordFromFile(t *testing.T) {
 	psql(t, db, `DROP ROLE IF EXISTS secured; CREATE ROLE secured LOGIN SUPERUSER PASSWORD 'richtig'`)
 	file := filepath.Join(t.TempDir(), "url")
 	put := func(password string) {
-		url := strings.Replace(cfg.URL, "postgres@", "secured:"+password+"@", 1)
+		url := strings.Replace(cfg.DSN, "postgres@", "secured:"+password+"@", 1)
 		if err := os.WriteFile(file, []byte(url+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put("falsch")
 	fromFile := cfg
-	fromFile.URL, fromFile.URLFile = "", file
+	fromFile.DSN, fromFile.DSNFile = "", file
 	w := open(t, fromFile)
 	batch := []*event.Batch{reading("d", base, 1)}
 	err := w.Write(t.Context(), batch)

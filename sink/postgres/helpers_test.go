@@ -49,7 +49,7 @@ func database(t testing.TB) (Config, string) {
 	}
 	db := server.Database(t)
 	cfg := DefaultConfig()
-	cfg.URL = server.URL(db)
+	cfg.DSN = server.URL(db)
 	return cfg, db
 }
 

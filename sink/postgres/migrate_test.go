@@ -121,7 +121,7 @@ func TestFewRights(t *testing.T) {
 	t.Parallel()
 	cfg, db := migrated(t)
 	psql(t, db, `CREATE ROLE writer_`+db+` LOGIN`)
-	cfg.URL = strings.Replace(cfg.URL, "postgres@", "writer_"+db+"@", 1)
+	cfg.DSN = strings.Replace(cfg.DSN, "postgres@", "writer_"+db+"@", 1)
 	w := open(t, cfg)
 	notRefused(t, w.Check(t.Context()), "docs/postgres.md")
 	psql(t, db, `GRANT SELECT, INSERT ON telemetry_series TO writer_`+db+`;

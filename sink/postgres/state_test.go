@@ -100,7 +100,7 @@ func TestServerKilled(t *testing.T) {
 	p := sinktest.StartPostgres(t, "fsync=on")
 	db := p.Database(t)
 	cfg := DefaultConfig()
-	cfg.URL = p.URL(db)
+	cfg.DSN = p.URL(db)
 	if _, err := Migrate(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestServerKilled(t *testing.T) {
 func TestServerAway(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultConfig()
-	cfg.URL = "postgres://u:geheim@127.0.0.1:1/x?sslmode=disable"
+	cfg.DSN = "postgres://u:geheim@127.0.0.1:1/x?sslmode=disable"
 	w := open(t, cfg)
 	err := w.Write(t.Context(), []*event.Batch{reading("d", base, 1)})
 	notRefused(t, err, "connection refused")

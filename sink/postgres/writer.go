@@ -41,7 +41,7 @@ func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, 
 	}
 	// A password that was changed in the file holds for the next connection.
 	pc.BeforeConnect = func(_ context.Context, cc *pgx.ConnConfig) error {
-		if cfg.URLFile == "" {
+		if cfg.DSNFile == "" {
 			return nil
 		}
 		fresh, err := cfg.poolConfig()

@@ -26,7 +26,7 @@ sinks:
   type: postgres
   from: oldest
   delivery: {batch_bytes: 1MiB}
-  postgres: {url: "postgres://penstock:hunter2@db/telemetry"}
+  postgres: {dsn: "postgres://penstock:hunter2@db/telemetry"}
 `)
 	cfg, origins, err := Load(Sources{File: file})
 	if err != nil {
@@ -58,7 +58,7 @@ sinks:
 	}
 	// Without secrets it is read back as it was.
 	cfg.Sinks[0].RemoteWrite.BearerToken, cfg.Sinks[0].RemoteWrite.Headers = "", nil
-	cfg.Sinks[1].Postgres.URL, cfg.Sinks[1].Postgres.URLFile = "", "/etc/dsn"
+	cfg.Sinks[1].Postgres.DSN, cfg.Sinks[1].Postgres.DSNFile = "", "/etc/dsn"
 	if text, err = Print(cfg, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ sinks:
   remote_write: {url: "http://user:hunter2@host/", compression: lz4}
 - name: central
   type: postgres
-  postgres: {url: "postgres://db/x", table: Bad}
+  postgres: {dsn: "postgres://db/x", table: Bad}
   remote_write: {url: "http://host/"}
 - name: central
   type: kafka
