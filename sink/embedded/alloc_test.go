@@ -8,25 +8,18 @@ import "testing"
 // grows any more.
 func TestRowsWithoutAllocations(t *testing.T) {
 	batches := fleet(1000, 20_000, 100, 0)
-	w, e := newWindow(), newEmitter("iot_")
+	w, e := newWindow("iot_"), newEmitter()
 	rows := 0
-	drop := func(e *emitter) error {
-		rows += len(e.rows)
-		e.reset()
-		return nil
-	}
 	allocs := testing.AllocsPerRun(10, func() {
 		rows = 0
 		for _, b := range batches {
-			for i := range b.Events {
-				w.add(b, &b.Events[i])
+			if err := addAll(w, b); err != nil {
+				t.Fatal(err)
 			}
 		}
-		w.sort()
-		for i := range w.groups {
-			_ = e.emit(w, &w.groups[i], drop)
+		for c := (cursor{left: w.sort()}); c.left > 0; rows += len(e.rows) {
+			e.emit(w, &c, maxRows)
 		}
-		_ = drop(e)
 		w.reset()
 	})
 	if rows != 60_000 || allocs != 0 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/VictoriaMetrics/VictoriaMetrics/lib/storage"
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
@@ -37,13 +38,8 @@ func BenchmarkRows(b *testing.B) {
 	for _, devices := range []int{1000, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("devices=%d", devices), func(b *testing.B) {
 			batches := fleet(devices, wholeWrites(devices, events), 100, 0)
-			w, e := newWindow(), newEmitter("")
+			w, e := newWindow(""), newEmitter()
 			rows := 0
-			drop := func(e *emitter) error {
-				rows += len(e.rows)
-				e.reset()
-				return nil
-			}
 			perWrite := events / 100
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -51,15 +47,13 @@ func BenchmarkRows(b *testing.B) {
 			for i := range b.N {
 				from := i * perWrite % len(batches)
 				for _, x := range batches[from : from+perWrite] {
-					for j := range x.Events {
-						w.add(x, &x.Events[j])
+					if err := addAll(w, x); err != nil {
+						b.Fatal(err)
 					}
 				}
-				w.sort()
-				for j := range w.groups {
-					_ = e.emit(w, &w.groups[j], drop)
+				for c := (cursor{left: w.sort()}); c.left > 0; rows += len(e.rows) {
+					e.emit(w, &c, maxRows)
 				}
-				_ = drop(e)
 				w.reset()
 			}
 			b.ReportMetric(float64((cpu()-start).Nanoseconds())/float64(rows), "cpu-ns/row")
@@ -109,9 +103,7 @@ func BenchmarkWrite(b *testing.B) {
 							}
 							continue
 						}
-						// One window per batch, as if each came alone, but
-						// with as many rows per call of the engine.
-						if err := writeUngrouped(ctx, s, part); err != nil {
+						if err := writeUngrouped(s, part); err != nil {
 							b.Fatal(err)
 						}
 					}
@@ -128,23 +120,26 @@ func BenchmarkWrite(b *testing.B) {
 }
 
 // writeUngrouped adds the rows in the order of arrival.
-func writeUngrouped(ctx context.Context, s *Store, batches []*event.Batch) error {
-	w, e := <-s.windows, <-s.emitters
-	defer func() { w.reset(); s.windows <- w; s.emitters <- e }()
-	flush := func(e *emitter) error { return s.addRows(ctx, e) }
+func writeUngrouped(s *Store, batches []*event.Batch) error {
+	s.draining.Lock()
+	defer s.draining.Unlock()
+	e, labels := s.rows, []byte(nil)
+	e.rows, e.names = e.rows[:0], e.names[:0]
 	for _, x := range batches {
-		w.reset()
-		for j := range x.Events {
-			w.add(x, &x.Events[j])
-		}
-		w.sort()
-		for j := range w.groups {
-			if err := e.emit(w, &w.groups[j], flush); err != nil {
-				return err
+		for i := range x.Events {
+			labels = s.buf.open.appendLabels(labels[:0], x, &x.Events[i])
+			for _, f := range x.Fields(&x.Events[i]) {
+				e.rows = append(e.rows, storage.MetricRow{MetricNameRaw: e.appendName(f.Name, labels), Timestamp: x.Events[i].Timestamp, Value: f.Value})
+			}
+			if len(e.rows) > maxRows-64 {
+				if err := e.addRows(); err != nil {
+					return err
+				}
+				e.rows, e.names = e.rows[:0], e.names[:0]
 			}
 		}
 	}
-	return flush(e)
+	return e.addRows()
 }
 
 // BenchmarkSync measures the barrier, and how long it keeps Writes waiting,

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
@@ -29,17 +28,19 @@ type Store struct {
 	log *slog.Logger
 	m   *storeMetrics
 
-	// gate is held for reading around each call that adds rows, and for
-	// writing by whoever needs that there is none.
-	gate   sync.RWMutex
-	closed bool // guarded by gate
+	gate   sync.RWMutex // held for reading by whoever reads the engine
+	closed bool         // guarded by gate
 
 	syncing sync.Mutex // one barrier at a time
 
-	// Scratch memory, as many of each as the machine has cores. Taking one
-	// bounds both memory and the rows that are being added at the same time.
-	windows  chan *window
-	emitters chan *emitter
+	buf *buffer
+
+	// draining is held by whoever adds rows to the engine, or needs that
+	// nobody does. It guards what follows.
+	draining  sync.Mutex
+	rows      *emitter
+	stretches []cursor // scratch, one for each of the engine's shards
+	shard     int      // which of them got the last call's rows
 
 	queries sync.WaitGroup // HTTP requests in the engine
 
@@ -70,28 +71,26 @@ func Open(dir string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, e
 	if err := startEngine(dir, cfg, &logWriter{log}); err != nil {
 		return nil, fmt.Errorf("cannot open the embedded store in %s: %w", dir, err)
 	}
-	cores := runtime.GOMAXPROCS(0)
 	s := &Store{
-		cfg:      cfg,
-		log:      log,
-		m:        newStoreMetrics(set),
-		windows:  make(chan *window, cores),
-		emitters: make(chan *emitter, cores),
-		stopping: make(chan struct{}),
-	}
-	for range cores {
-		s.windows <- newWindow()
-		s.emitters <- newEmitter(cfg.MetricPrefix)
+		cfg:       cfg,
+		log:       log,
+		m:         newStoreMetrics(set),
+		buf:       newBuffer(cfg.MetricPrefix),
+		rows:      newEmitter(),
+		stretches: make([]cursor, engineShards),
+		stopping:  make(chan struct{}),
 	}
 	if err := deleteSnapshots(); err != nil {
 		log.Warn("cannot remove old snapshots", "error", err)
 	}
 	s.watcher.Go(s.watchLoop)
+	s.watcher.Go(s.drainLoop)
 	return s, nil
 }
 
 // Close writes what is in memory to disk and closes the engine. Exports that
-// are still running are cut off. A Write that is still running gets ErrClosed.
+// are still running are cut off. A Write that is still running gets ErrClosed,
+// or may not be stored.
 func (s *Store) Close() error {
 	s.gate.Lock()
 	if s.closed {
@@ -104,8 +103,11 @@ func (s *Store) Close() error {
 	s.watcher.Wait()
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
+	s.draining.Lock()
+	defer s.draining.Unlock()
+	err := s.drainLocked(true)
 	s.queries.Wait()
-	return stopEngine()
+	return errors.Join(err, stopEngine())
 }
 
 // Ready returns nil if the store takes samples, or why it does not.
@@ -113,6 +115,13 @@ func (s *Store) Ready() error {
 	s.gate.RLock()
 	defer s.gate.RUnlock()
 	return s.ready()
+}
+
+// isClosed returns true once Close has been called.
+func (s *Store) isClosed() bool {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	return s.closed
 }
 
 // ready is Ready for those who hold gate.
@@ -137,10 +146,8 @@ func (s *Store) Window(now time.Time) (oldest, newest int64) {
 // Flush makes everything that Write took visible to queries, which it is
 // within two seconds anyway. Tests call it so as not to wait.
 func (s *Store) Flush() {
-	s.gate.RLock()
-	defer s.gate.RUnlock()
-	if !s.closed {
-		vmstorage.DebugFlush()
+	if err := s.drain(true); err != nil {
+		s.log.Warn("cannot make new samples visible", "error", err)
 	}
 }
 

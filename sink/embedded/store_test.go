@@ -227,7 +227,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 		t.Errorf("Sync: %v", err)
 	}
 	// What the first Write had borrowed is free again.
-	for range 3 * cap(s.windows) {
+	for range 3 {
 		write(t, s, fleet(10, 100, 10, time.Now().UnixMilli()-20_000))
 	}
 }
@@ -236,7 +236,7 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 // counts what is there in the end.
 func TestConcurrentWrites(t *testing.T) {
 	s := open(t, testConfig())
-	const writers, rounds, devices = 4, 5, groupsPerTurn + 100
+	const writers, rounds, devices = 4, 5, 356
 	start := time.Now().Add(-time.Hour).UnixMilli()
 	var wg sync.WaitGroup
 	for w := range writers {
@@ -283,6 +283,7 @@ func TestConcurrentWrites(t *testing.T) {
 func TestEngineMetrics(t *testing.T) {
 	s := open(t, testConfig())
 	write(t, s, fleet(10, 100, 10, time.Now().UnixMilli()-20_000))
+	s.Flush()
 	var text bytes.Buffer
 	s.WriteMetrics(&text)
 	for _, want := range []string{"vm_rows_added_to_storage_total 300\n", "vm_free_disk_space_bytes{", `vm_rows_ignored_total{reason="small_timestamp"} 0` + "\n"} {
@@ -300,6 +301,7 @@ func TestEngineMetrics(t *testing.T) {
 func TestStatsAreThere(t *testing.T) {
 	s := open(t, testConfig())
 	write(t, s, fleet(10, 100, 10, time.Now().UnixMilli()-20_000))
+	s.Flush()
 	var text bytes.Buffer
 	s.WriteMetrics(&text)
 	for name := range statFields(new(stats)) {

@@ -34,15 +34,19 @@ func (s *Store) Sync(ctx context.Context) error {
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
 	start := time.Now()
-	if err := s.snapshot(ctx); err != nil {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.drain(true); err != nil {
+		return err
+	}
+	// Close waits for syncing, so the engine is there until the end.
+	if err := takeSnapshot(); err != nil {
 		return err
 	}
 
-	s.gate.Lock()
-	defer s.gate.Unlock()
-	if s.closed {
-		return ErrClosed
-	}
+	s.draining.Lock()
+	defer s.draining.Unlock()
 	pause := time.Now()
 	defer func() {
 		s.m.paused.Update(time.Since(pause).Seconds())
@@ -67,20 +71,6 @@ func (s *Store) Sync(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-}
-
-// snapshot makes the engine write most of its memory to disk.
-func (s *Store) snapshot(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.gate.RLock()
-	closed := s.closed
-	s.gate.RUnlock()
-	if closed {
-		return ErrClosed
-	}
-	return takeSnapshot()
 }
 
 // takeSnapshot makes a snapshot and removes it.

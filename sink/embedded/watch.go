@@ -3,17 +3,10 @@ package embedded
 import (
 	"sync"
 	"time"
-
-	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmstorage"
 )
 
-const (
-	// showInterval is how often new rows are made visible to queries. The
-	// engine does it by itself after two to four seconds; three are promised.
-	showInterval = time.Second
-	// watchInterval is how often the engine's counters are looked at.
-	watchInterval = 30 * time.Second
-)
+// watchInterval is how often the engine's counters are looked at.
+const watchInterval = 30 * time.Second
 
 // watch is what the engine's counters were when they were looked at last.
 type watch struct {
@@ -23,25 +16,16 @@ type watch struct {
 	warned    time.Time
 }
 
-// watchLoop shows new rows to queries, and looks for rows that the engine has
-// dropped, which it only counts.
+// watchLoop looks for rows that the engine has dropped, which it only counts.
 func (s *Store) watchLoop() {
-	show, look := time.NewTicker(showInterval), time.NewTicker(watchInterval)
-	defer show.Stop()
+	look := time.NewTicker(watchInterval)
 	defer look.Stop()
-	var shown uint64
 	for {
 		select {
 		case <-s.stopping:
 			return
 		case <-look.C:
 			s.observe(readStats())
-		case <-show.C:
-			// A row that is counted is in the engine.
-			if n := s.m.rows.Get(); n != shown {
-				shown = n
-				vmstorage.DebugFlush()
-			}
 		}
 	}
 }

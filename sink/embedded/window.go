@@ -3,16 +3,15 @@ package embedded
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"hash/maphash"
 	"slices"
 
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// Limits of a window. They bound its memory to about 40 MiB; it takes what it
-// needs, some 100 bytes per event where each is of another device. How long
-// the runs get is decided by how many events a Write has: see doc.go.
+// Limits of a window, of which there are two. They bound its memory to about
+// 60 MiB; it takes what it needs, 60 bytes per event of three fields and some
+// 150 per group and label set.
 const (
 	maxWindowEvents = 256 << 10
 	maxWindowValues = 1 << 20
@@ -23,18 +22,17 @@ const (
 // whose labels take more than 64 KiB, and would drop it without a word.
 const maxKey = 32 << 10
 
-// window sorts events by series, because rows of one series side by side cost
-// the engine much less than in the order of arrival (see doc.go).
+// window gathers events until they go to the engine, series by series and in
+// the engine's own order of series (see order.go), because that costs the
+// engine much less than the order of arrival (see doc.go).
 //
-// Events belong to one group if they have the same labels and the same fields
-// in the same order. A group's key is
+// Events belong to one group if they have the same labels: device, tags and
+// those of enrichment, in the engine's raw form, which is the group's key.
+// Which fields an event has is its layout; mostly there are few.
 //
-//	device, tags, enrichment's labels     the labels in the engine's raw form
-//	field names, each behind its length   a big-endian uint16
-//
-// so whatever the key equals, the series are. Nothing outlives the window:
-// building the key of an event costs less than looking up a cache of names
-// that has the size of the fleet, and there is nothing to invalidate.
+// Of the labels nothing outlives the window: building the key of an event
+// costs less than looking up a cache of names that has the size of the fleet,
+// and there is nothing to invalidate.
 type window struct {
 	maxEvents, maxValues, maxKeys int // when it is full
 
@@ -43,40 +41,57 @@ type window struct {
 	groups []group
 	table  []uint32 // open addressing, a group's index + 1; 0 is free
 
+	layouts layouts
+
 	samples []sample
 	values  []float64
-	order   []uint32 // indices of samples, group by group
+	order   []uint32 // indices of samples, group by group, by time
+
+	places []place // groups in the engine's order
+	series []run   // in the engine's order
 
 	tags []event.Label
 }
 
 // group is the set of events that have the same key.
 type group struct {
-	hash      uint64
-	key       uint32 // where the key starts in keys
-	labelsLen uint32
-	namesLen  uint32
-	fields    uint32
-	count     uint32
-	end       uint32 // in order, after sort
+	hash   uint64
+	key    uint32 // where the key starts in keys
+	keyLen uint32
+	layout uint32 // of its first event
+	mixed  bool   // there are others
+	count  uint32
+	end    uint32 // in order, after sort
 }
 
-// sample is one event: its group, time and where its values start.
+// sample is one event: its group, layout, time and where its values start.
 type sample struct {
 	timestamp int64
 	values    uint32
 	group     uint32
+	layout    uint32
 }
 
-func newWindow() *window {
-	return &window{
+// run is the rows of one series: one field of a group's events.
+type run struct {
+	group uint32
+	name  uint32 // in layouts
+	rows  uint32
+}
+
+func newWindow(prefix string) *window {
+	w := &window{
 		maxEvents: maxWindowEvents,
 		maxValues: maxWindowValues,
 		maxKeys:   maxWindowKeys,
 		seed:      maphash.MakeSeed(),
 		table:     make([]uint32, 2*maxWindowEvents),
 	}
+	w.layouts.init(prefix)
+	return w
 }
+
+func (w *window) empty() bool { return len(w.samples) == 0 }
 
 func (w *window) reset() {
 	if len(w.groups) > 0 {
@@ -84,6 +99,7 @@ func (w *window) reset() {
 	}
 	w.keys, w.groups = w.keys[:0], w.groups[:0]
 	w.samples, w.values = w.samples[:0], w.values[:0]
+	w.layouts.trim()
 }
 
 // full returns true if the next event might not fit.
@@ -92,55 +108,64 @@ func (w *window) full() bool {
 }
 
 // add takes what e, an event of b, says; it returns false if its labels are
-// too long for the engine.
-func (w *window) add(b *event.Batch, e *event.Event) bool {
-	start := len(w.keys)
-	w.keys = w.appendLabels(w.keys, b, e)
-	labelsLen := len(w.keys) - start
+// too long for the engine. before is the event of b that was added last, or
+// nil.
+func (w *window) add(b *event.Batch, e, before *event.Event) bool {
+	var g uint32
+	if before != nil && sameDevice(before, e) && b.SameTags(before, e) {
+		g = w.samples[len(w.samples)-1].group
+	} else {
+		start := len(w.keys)
+		w.keys = w.appendLabels(w.keys, b, e)
+		if len(w.keys)-start > maxKey {
+			w.keys = w.keys[:start]
+			return false
+		}
+		g = w.group(start)
+	}
 	fields := b.Fields(e)
-	for i := range fields {
-		name := fields[i].Name
-		w.keys = binary.BigEndian.AppendUint16(w.keys, uint16(len(name)))
-		w.keys = append(w.keys, name...)
+	layout := w.layouts.of(fields)
+	if x := &w.groups[g]; x.count == 0 {
+		x.layout, x.count = layout, 1
+	} else {
+		x.mixed = x.mixed || x.layout != layout
+		x.count++
 	}
-	key := w.keys[start:]
-	if len(key) > maxKey {
-		w.keys = w.keys[:start]
-		return false
-	}
-	g := w.group(key, start, labelsLen, len(fields))
-	w.groups[g].count++
-	w.samples = append(w.samples, sample{timestamp: e.Timestamp, values: uint32(len(w.values)), group: g})
+	w.samples = append(w.samples, sample{timestamp: e.Timestamp, values: uint32(len(w.values)), group: g, layout: layout})
 	for i := range fields {
 		w.values = append(w.values, fields[i].Value)
 	}
 	return true
 }
 
-// group returns the group of the key at the end of w.keys, which stays there
-// only if the group is new.
-func (w *window) group(key []byte, start, labelsLen, fields int) uint32 {
+// sameDevice returns true if both events are certainly of one device with one
+// set of labels.
+func sameDevice(x, y *event.Event) bool { return x.Labels == y.Labels && x.Device == y.Device }
+
+// group returns the group of the key that begins at start in w.keys and ends
+// with it. The key stays there only if the group is new.
+func (w *window) group(start int) uint32 {
+	key := w.keys[start:]
 	hash := maphash.Bytes(w.seed, key)
 	mask := uint64(len(w.table) - 1)
 	i := hash & mask
 	for ; w.table[i] != 0; i = (i + 1) & mask {
 		g := &w.groups[w.table[i]-1]
-		if g.hash == hash && int(g.labelsLen) == labelsLen &&
-			bytes.Equal(key, w.keys[g.key:g.key+g.labelsLen+g.namesLen]) {
+		if g.hash == hash && bytes.Equal(key, w.key(g)) {
 			w.keys = w.keys[:start]
 			return w.table[i] - 1
 		}
 	}
-	w.groups = append(w.groups, group{
-		hash:      hash,
-		key:       uint32(start),
-		labelsLen: uint32(labelsLen),
-		namesLen:  uint32(len(key) - labelsLen),
-		fields:    uint32(fields),
-	})
+	w.groups = append(w.groups, group{hash: hash, key: uint32(start), keyLen: uint32(len(key))})
 	w.table[i] = uint32(len(w.groups))
 	return uint32(len(w.groups) - 1)
 }
+
+// key lends the key of g.
+func (w *window) key(g *group) []byte { return w.keys[g.key : g.key+g.keyLen] }
+
+// members lends the indices of g's samples, after sort.
+func (w *window) members(g *group) []uint32 { return w.order[g.end-g.count : g.end] }
 
 // appendLabels appends the labels of e in the form of event.AppendLabel, in
 // an order that depends on their names only.
@@ -161,23 +186,4 @@ func (w *window) appendLabels(dst []byte, b *event.Batch, e *event.Event) []byte
 		}
 	}
 	return append(dst, e.Labels.Encoded()...)
-}
-
-// sort puts the samples of each group side by side, in the order of arrival,
-// and the groups in the order in which they came first. It returns how many
-// series there are.
-func (w *window) sort() (series int) {
-	at := uint32(0)
-	for i := range w.groups {
-		w.groups[i].end = at
-		at += w.groups[i].count
-		series += int(w.groups[i].fields)
-	}
-	w.order = slices.Grow(w.order[:0], len(w.samples))[:len(w.samples)]
-	for i := range w.samples {
-		g := &w.groups[w.samples[i].group]
-		w.order[g.end] = uint32(i)
-		g.end++
-	}
-	return series
 }

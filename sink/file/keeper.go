@@ -27,9 +27,12 @@ func (w *Writer) keep(ctx context.Context) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
-		if err := w.tidy(ctx); err != nil && ctx.Err() == nil {
-			w.m.keeperErrors.Inc()
-			w.log.Warn("cannot compress or remove rotated files, will try again", "error", err)
+		// As long as another sink writes the file, the rotated ones are its.
+		if w.owns(ctx) {
+			if err := w.tidy(ctx); err != nil && ctx.Err() == nil {
+				w.m.keeperErrors.Inc()
+				w.log.Warn("cannot compress or remove rotated files, will try again", "error", err)
+			}
 		}
 		select {
 		case <-w.rotated:
@@ -39,6 +42,15 @@ func (w *Writer) keep(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// owns reports whether the file is open, and so locked.
+func (w *Writer) owns(ctx context.Context) bool {
+	if w.acquire(ctx) != nil {
+		return false
+	}
+	defer w.release()
+	return w.out != nil
 }
 
 // rotateIdle rotates a file that is old and that nobody writes to.

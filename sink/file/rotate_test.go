@@ -107,7 +107,7 @@ func TestCompressionIsResumed(t *testing.T) {
 	appendTo(t, old, `{"device":"old"}`+"\n")
 	appendTo(t, old+".zst.tmp", "torn")
 	appendTo(t, filepath.Join(dir, "events-of-mine.ndjson"), "kept\n")
-	openWriter(t, cfg)
+	write(t, openWriter(t, cfg), reading("a", 1))
 	sinktest.Eventually(t, 30*time.Second, func() error {
 		if taken(old) || taken(old+".zst.tmp") || !taken(old+".zst") {
 			return errors.New("it is not compressed yet")

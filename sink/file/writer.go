@@ -143,6 +143,7 @@ func (w *Writer) ready() error {
 			w.log.Warn("lines behind the last sync were cut off; they are delivered again", "path", w.cfg.Path, "bytes", cut)
 		}
 		w.out = out
+		w.wakeKeeper() // for what another process has left
 	}
 	if err := w.out.mend(); err != nil {
 		return err

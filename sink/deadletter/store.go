@@ -1,0 +1,547 @@
+// Package deadletter keeps what stores will never take: the events, or some
+// fields of an event, that a store refused, with the store's own words.
+//
+// # Files
+//
+//	DATA_DIR/deadletters/SINK/0006431a5bc2d.ndjson
+//
+// A file has one letter per line, each an event in the form of the wire with
+// some members more (see Line). It is named after its first letter, so names
+// and letters ascend. Letters are appended to the last file and synced; when
+// that is full the next one is begun; when all together are too large the
+// oldest one is deleted, loudly. Letters that a replay has brought home are
+// taken out by rewriting their file beside it and renaming.
+//
+// The service owns the directory, by the lock of the data directory. List and
+// Each only read, and may do so beside it: they see each file as it was at
+// some moment.
+package deadletter
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink"
+)
+
+// Dir is where the dead letters of all sinks are, below the data directory.
+const Dir = "deadletters"
+
+const (
+	suffix     = ".ndjson"
+	tempSuffix = ".new"
+)
+
+// maxRecent bounds the letters that are remembered so as not to keep one
+// twice: some 5 MiB.
+const maxRecent = 64 << 10
+
+// Store keeps the dead letters of one sink. It implements sink.DeadLetters.
+type Store struct {
+	dir  string
+	name string
+	cfg  Config
+	log  *slog.Logger
+	m    storeMetrics
+
+	mu     sync.Mutex
+	files  []*file  // oldest first
+	active *os.File // the last of files, open for appending; nil if there is none yet
+	last   int64    // microsecond of the last ID
+	recent map[contentHash]bool
+	order  []contentHash // of recent, oldest first
+	cursor cursor
+}
+
+// file is one of the files.
+type file struct {
+	name    string
+	bytes   int64
+	letters int
+}
+
+// cursor is where the last Read ended.
+type cursor struct {
+	after  string
+	file   string
+	offset int
+}
+
+type storeMetrics struct {
+	dropped *metrics.Counter
+	damaged *metrics.Counter
+}
+
+// Open opens, and makes if need be, the dead letters of the sink name below
+// root, which is DATA_DIR/deadletters. A last line that a crash has torn is
+// cut off: it was never synced, so its event is still in the journal. Metrics
+// go to set. Nobody else may have the same directory open.
+func Open(root, name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("dead letters: %w", err)
+	}
+	s := &Store{
+		dir:    filepath.Join(root, name),
+		name:   name,
+		cfg:    cfg,
+		log:    log.With("sink", name),
+		recent: map[contentHash]bool{},
+	}
+	if err := os.MkdirAll(s.dir, 0o750); err != nil {
+		return nil, fmt.Errorf("cannot make the directory of dead letters: %w", err)
+	}
+	if err := errors.Join(syncDir(root), syncDir(filepath.Dir(root))); err != nil {
+		return nil, err
+	}
+	label := fmt.Sprintf("{sink=%q}", name)
+	s.m.dropped = set.NewCounter("penstock_dead_letters_dropped_total" + label)
+	s.m.damaged = set.NewCounter("penstock_dead_letters_damaged_lines_total" + label)
+	if err := s.load(); err != nil {
+		return nil, fmt.Errorf("cannot open the dead letters of %s: %w", name, err)
+	}
+	set.NewGauge("penstock_dead_letters"+label, func() float64 { n, _ := s.Size(); return float64(n) })
+	set.NewGauge("penstock_dead_letters_bytes"+label, func() float64 { _, n := s.Size(); return float64(n) })
+	return s, nil
+}
+
+// load takes stock of what is there.
+func (s *Store) load() error {
+	leftovers, err := filepath.Glob(s.path("*" + tempSuffix))
+	if err != nil {
+		return err
+	}
+	for _, path := range leftovers { // of a crash while a file was rewritten
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	names, err := filesOf(s.dir)
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		if i == len(names)-1 {
+			if err := s.mendEnd(name); err != nil {
+				return fmt.Errorf("cannot mend the end of %s: %w", name, err)
+			}
+		}
+		data, err := os.ReadFile(s.path(name))
+		if err != nil {
+			return err
+		}
+		f := &file{name: name, bytes: int64(len(data))}
+		eachLine(data, func(line []byte) bool {
+			s.count(f, line)
+			return true
+		})
+		s.files = append(s.files, f)
+	}
+	return nil
+}
+
+// count takes note of a line that is there.
+func (s *Store) count(f *file, line []byte) {
+	l, err := parseLine(line)
+	if err != nil {
+		s.m.damaged.Inc()
+		s.log.Warn("a line among the dead letters is damaged and left alone", "file", f.name, "error", err)
+		return
+	}
+	micros, h, _ := splitID(l.ID)
+	f.letters++
+	s.last = max(s.last, micros)
+	s.remember(h)
+}
+
+// mendEnd ends the last line of a file, if only its end is missing, or cuts
+// it off.
+func (s *Store) mendEnd(name string) error {
+	data, err := os.ReadFile(s.path(name))
+	if err != nil {
+		return err
+	}
+	end := eachLine(data, func([]byte) bool { return true })
+	if end == len(data) {
+		return nil
+	}
+	f, err := os.OpenFile(s.path(name), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	if _, torn := parseLine(data[end:]); torn == nil {
+		_, err = f.WriteAt([]byte{'\n'}, int64(len(data)))
+	} else {
+		s.log.Warn("the last dead letter was torn by a crash and is cut off; its event is still in the journal",
+			"file", name, "bytes", len(data)-end)
+		err = f.Truncate(int64(end))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
+
+// remember notes that a letter is kept.
+func (s *Store) remember(h contentHash) {
+	if s.recent[h] {
+		return
+	}
+	if len(s.order) == maxRecent {
+		n := maxRecent / 2
+		for _, old := range s.order[:n] {
+			delete(s.recent, old)
+		}
+		s.order = slices.Delete(s.order, 0, n)
+	}
+	s.recent[h] = true
+	s.order = append(s.order, h)
+}
+
+// forget notes that a letter is not kept any more.
+func (s *Store) forget(h contentHash) {
+	if s.recent[h] {
+		delete(s.recent, h)
+		s.order = slices.DeleteFunc(s.order, func(x contentHash) bool { return x == h })
+	}
+}
+
+// Size returns the number of letters and the bytes of their files.
+func (s *Store) Size() (letters int, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		letters += f.letters
+		bytes += f.bytes
+	}
+	return letters, bytes
+}
+
+// Close closes the store. What was appended is safe already.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closeActive()
+}
+
+func (s *Store) closeActive() error {
+	if s.active == nil {
+		return nil
+	}
+	f := s.active
+	s.active = nil
+	return f.Close()
+}
+
+// Append implements sink.DeadLetters. A letter of an event and fields that
+// are kept already is not kept twice, as far back as some ten thousand
+// letters are remembered.
+func (s *Store) Append(letters []sink.Letter) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var fresh []contentHash
+	for len(letters) > 0 {
+		if err := s.openActive(); err != nil {
+			return err
+		}
+		f := s.files[len(s.files)-1]
+		room := s.cfg.FileBytes - f.bytes
+		var buf []byte
+		fresh = fresh[:0]
+		for len(letters) > 0 && (len(buf) == 0 || int64(len(buf)) < room) {
+			l := &letters[0]
+			letters = letters[1:]
+			h := hashOf(l)
+			if s.recent[h] || slices.Contains(fresh, h) {
+				continue
+			}
+			now := time.Now()
+			s.last = max(s.last+1, now.UnixMicro())
+			buf = append(appendLine(buf, s.name, makeID(s.last, h), now, l), '\n')
+			fresh = append(fresh, h)
+		}
+		if len(buf) == 0 {
+			continue
+		}
+		if err := s.write(f, buf); err != nil {
+			return fmt.Errorf("cannot keep %d dead letters: %w", len(fresh), err)
+		}
+		f.letters += len(fresh)
+		for _, h := range fresh {
+			s.remember(h)
+		}
+	}
+	s.bound()
+	return nil
+}
+
+// write appends to the active file and syncs it. After an error the file is
+// cut back and not written to again.
+func (s *Store) write(f *file, buf []byte) error {
+	_, err := s.active.Write(buf)
+	if err == nil {
+		err = s.active.Sync()
+	}
+	if err == nil {
+		f.bytes += int64(len(buf))
+		return nil
+	}
+	err = errors.Join(err, s.active.Truncate(f.bytes))
+	f.bytes = max(f.bytes, s.cfg.FileBytes) // the next letter begins a new one
+	return errors.Join(err, s.closeActive())
+}
+
+// openActive makes sure that the last file is open and has room.
+func (s *Store) openActive() error {
+	if err := s.missActive(); err != nil {
+		return err
+	}
+	if n := len(s.files); n > 0 && s.files[n-1].bytes < s.cfg.FileBytes {
+		if s.active != nil {
+			return nil
+		}
+		f, err := os.OpenFile(s.path(s.files[n-1].name), os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return fmt.Errorf("cannot open the dead letters: %w", err)
+		}
+		s.active = f
+		return nil
+	}
+	if err := s.closeActive(); err != nil {
+		return fmt.Errorf("cannot end a file of dead letters: %w", err)
+	}
+	s.last = max(s.last+1, time.Now().UnixMicro())
+	name := fmt.Sprintf("%0*x%s", timeDigits, s.last, suffix)
+	f, err := os.OpenFile(s.path(name), os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o640)
+	if err != nil {
+		return fmt.Errorf("cannot begin a file of dead letters: %w", err)
+	}
+	if err := syncDir(s.dir); err != nil {
+		return errors.Join(err, f.Close(), os.Remove(s.path(name)))
+	}
+	s.active = f
+	s.files = append(s.files, &file{name: name})
+	return nil
+}
+
+// missActive notices that somebody has deleted the last file, or all of them,
+// by hand: what is appended to a file without a name is lost.
+func (s *Store) missActive() error {
+	if len(s.files) == 0 {
+		return nil
+	}
+	name := s.files[len(s.files)-1].name
+	there, err := os.Stat(s.path(name))
+	if err == nil && s.active != nil {
+		var open fs.FileInfo
+		if open, err = s.active.Stat(); err == nil && os.SameFile(there, open) {
+			return nil
+		}
+	} else if err == nil {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot look for the dead letters: %w", err)
+	}
+	s.log.Warn("a file of dead letters was deleted or replaced by somebody else", "file", name)
+	s.files = s.files[:len(s.files)-1]
+	if err := os.MkdirAll(s.dir, 0o750); err != nil {
+		return fmt.Errorf("cannot make the directory of dead letters: %w", err)
+	}
+	if err := s.closeActive(); err != nil {
+		return err
+	}
+	return s.missActive()
+}
+
+// bound deletes the oldest files until the rest fits.
+func (s *Store) bound() {
+	var total int64
+	for _, f := range s.files {
+		total += f.bytes
+	}
+	for total > s.cfg.MaxBytes && len(s.files) > 1 {
+		f := s.files[0]
+		if err := os.Remove(s.path(f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Error("cannot delete the oldest dead letters, which exceed their bound", "file", f.name, "error", err)
+			return
+		}
+		s.files = s.files[1:]
+		total -= f.bytes
+		s.m.dropped.Add(f.letters)
+		s.log.Error("dead letters exceed their bound; the oldest are deleted",
+			"file", f.name, "letters", f.letters, "dead_letters.max_bytes", s.cfg.MaxBytes)
+	}
+}
+
+// Read implements sink.DeadLetters.
+func (s *Store) Read(pool *event.Pool, after string, limit int) ([]sink.Letter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []sink.Letter
+	for i, f := range s.files {
+		if i+1 < len(s.files) && strings.TrimSuffix(s.files[i+1].name, suffix) <= after {
+			continue // all of it is before that letter
+		}
+		data, err := os.ReadFile(s.path(f.name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted by hand
+		}
+		if err != nil {
+			release(list)
+			return nil, fmt.Errorf("cannot read dead letters: %w", err)
+		}
+		start := 0
+		if s.cursor.after == after && after != "" && s.cursor.file == f.name && s.cursor.offset <= len(data) {
+			start = s.cursor.offset
+		}
+		end := start + eachLine(data[start:], func(line []byte) bool {
+			if len(list) == limit {
+				return false
+			}
+			if l, err := parseLine(line); err == nil && l.ID > after {
+				list = append(list, l.letter(pool))
+			}
+			return true
+		})
+		if len(list) == limit {
+			s.cursor = cursor{list[limit-1].ID, f.name, end}
+			break
+		}
+	}
+	return list, nil
+}
+
+func release(letters []sink.Letter) {
+	for _, l := range letters {
+		l.Batch.Release()
+	}
+}
+
+// Remove implements sink.DeadLetters.
+func (s *Store) Remove(ids []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cursor = cursor{}
+	gone := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		gone[id] = true
+	}
+	for i := 0; i < len(s.files) && len(gone) > 0; {
+		empty, err := s.removeFrom(s.files[i], gone)
+		if err != nil {
+			return fmt.Errorf("cannot remove dead letters: %w", err)
+		}
+		if empty {
+			s.files = slices.Delete(s.files, i, i+1)
+			continue
+		}
+		i++
+	}
+	return syncDir(s.dir)
+}
+
+// removeFrom takes letters out of a file, and their IDs out of gone. It
+// returns whether it has deleted the file, because nothing was left in it.
+func (s *Store) removeFrom(f *file, gone map[string]bool) (empty bool, err error) {
+	data, err := os.ReadFile(s.path(f.name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // deleted by hand
+	}
+	if err != nil {
+		return false, err
+	}
+	var rest []byte
+	var removed []contentHash
+	eachLine(data, func(line []byte) bool {
+		if l, err := parseLine(line); err == nil && gone[l.ID] {
+			delete(gone, l.ID)
+			_, h, _ := splitID(l.ID)
+			removed = append(removed, h)
+		} else {
+			rest = append(append(rest, line...), '\n') // damaged lines stay
+		}
+		return true
+	})
+	if len(removed) == 0 {
+		return false, nil
+	}
+	if s.files[len(s.files)-1] == f {
+		if err := s.closeActive(); err != nil {
+			return false, err
+		}
+	}
+	if len(rest) == 0 {
+		err = os.Remove(s.path(f.name))
+	} else {
+		err = replace(s.path(f.name), rest)
+	}
+	if err != nil {
+		return false, err
+	}
+	f.bytes = int64(len(rest))
+	f.letters -= len(removed)
+	for _, h := range removed {
+		s.forget(h)
+	}
+	return len(rest) == 0, nil
+}
+
+// replace makes data the content of the file, for good or not at all.
+func replace(path string, data []byte) error {
+	f, err := os.OpenFile(path+tempSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(path+tempSuffix, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(path+tempSuffix))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a directory survive a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if err = errors.Join(err, d.Close()); err != nil {
+		return fmt.Errorf("cannot sync the directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// filesOf returns the names of the files in the directory, oldest first.
+func filesOf(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if name := e.Name(); strings.HasSuffix(name, suffix) && len(name) == timeDigits+len(suffix) {
+			names = append(names, name)
+		}
+	}
+	return names, nil // ReadDir sorts
+}
