@@ -11,11 +11,12 @@ import (
 
 // commands is the grammar of the command line.
 type commands struct {
-	Serve   serveCommand    `cmd:"" help:"Serve: take events from devices and store them."`
-	Config  configCommands  `cmd:"" help:"Check, print and explain the configuration."`
-	Sink    sinkCommands    `cmd:"" help:"List and check the stores that events go on to, and create their tables."`
-	Journal journalCommands `cmd:"" help:"Look into a journal, also while the service runs."`
-	Version versionCommand  `cmd:"" help:"Print the version of the program and of what it is built from."`
+	Serve      serveCommand       `cmd:"" help:"Serve: take events from devices and store them."`
+	Config     configCommands     `cmd:"" help:"Check, print and explain the configuration."`
+	Sink       sinkCommands       `cmd:"" help:"List and check the stores that events go on to, and create their tables."`
+	DeadLetter deadLetterCommands `cmd:"" name:"deadletter" help:"Look at events that a store refused, and send them again."`
+	Journal    journalCommands    `cmd:"" help:"Look into a journal, also while the service runs."`
+	Version    versionCommand     `cmd:"" help:"Print the version of the program and of what it is built from."`
 }
 
 // settings are the flags that fill the configuration. Pointers tell a flag

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/deadletter"
 )
 
 // store is where a sink writes to, with the metrics of its own. It outlives
@@ -29,6 +31,7 @@ type outlet struct {
 	store    *store
 	consumer *journal.Consumer
 	backlog  *journal.Reader
+	letters  *deadletter.Store
 	set      *metrics.Set // of the sink
 	isNew    bool         // in the journal, too
 
@@ -90,6 +93,9 @@ func (o *outlet) end(ctx context.Context) (left int, err error) {
 	}
 	if o.backlog != nil {
 		o.backlog.Close()
+	}
+	if o.letters != nil {
+		err = errors.Join(err, o.letters.Close())
 	}
 	return left, err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/deadletter"
 )
 
 // sinkSet is the sinks of the service, which come and go while it runs.
@@ -32,9 +33,11 @@ type sinkSet struct {
 	pool     *event.Pool
 	log      *slog.Logger
 	open     func(cfg config.Sink, set *metrics.Set) (sink.Writer, func() error, error)
-	letters  func(name string, set *metrics.Set) (sink.DeadLetters, error)
 	publish  func([]ingest.Sink) // makes the intake use them
 	stages   *metrics.Set
+
+	letterDir string
+	letterCfg deadletter.Config
 
 	changing sync.Mutex // held while the set changes
 	closed   bool       // guarded by changing
@@ -207,17 +210,14 @@ func (s *sinkSet) begin(ctx context.Context, o, before *outlet) {
 func (s *sinkSet) newSink(o *outlet, held *sink.Held) (*sink.Sink, error) {
 	low, done := o.consumer.Progress()
 	o.backlog = s.journal.NewReader(low)
-	var letters sink.DeadLetters
-	if s.letters != nil {
-		var err error
-		if letters, err = s.letters(o.cfg.Name, o.set); err != nil {
-			return nil, err
-		}
+	var err error
+	if o.letters, err = deadletter.Open(s.letterDir, o.cfg.Name, s.letterCfg, s.log, o.set); err != nil {
+		return nil, err
 	}
 	return sink.New(o.cfg.Name, o.cfg.Delivery, sink.Target{
 		Writer:      o.store.Writer,
 		Filter:      o.cfg.Filter,
-		DeadLetters: letters,
+		DeadLetters: o.letters,
 	}, sink.Source{
 		Backlog:    o.backlog,
 		Checkpoint: checkpoint{o.consumer},

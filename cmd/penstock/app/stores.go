@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/cmd/penstock/config"
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/deadletter"
 	"github.com/penstock-io/penstock/sink/file"
 	"github.com/penstock-io/penstock/sink/postgres"
 	"github.com/penstock-io/penstock/sink/remotewrite"
@@ -25,6 +27,9 @@ func (a *App) openSinks(pool *event.Pool) error {
 		open:     a.openStore,
 		publish:  a.intake.SetSinks,
 		stages:   a.set,
+
+		letterDir: filepath.Join(a.cfg.DataDir, deadletter.Dir),
+		letterCfg: a.cfg.DeadLetters,
 	}
 	_, err := a.sinks.apply(context.Background(), a.wanted(a.cfg))
 	return err

@@ -27,6 +27,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/deadletter"
 	"github.com/penstock-io/penstock/sink/embedded"
 )
 
@@ -50,14 +51,15 @@ type Config struct {
 
 	Log Log `yaml:"log" help:"The program's own log, on standard error."`
 
-	HTTP       httpapi.Config `yaml:"http" help:"The devices' listener: limits on connections and requests."`
-	Limits     decode.Config  `yaml:"limits" help:"What an event may look like."`
-	Journal    journal.Config `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
-	Pool       ingest.Config  `yaml:"pool" help:"The workers between the journal and the sinks."`
-	Enrichment enrich.Config  `yaml:"enrichment" help:"Labels that are added to events by their device."`
-	Store      Store          `yaml:"store" help:"The store in the process: VictoriaMetrics' engine."`
-	Delivery   sink.Config    `yaml:"delivery" help:"Batching and retries on the way into the embedded store. Sinks have such a section each."`
-	Sinks      []Sink         `yaml:"sinks" help:"Stores beside the embedded one, or instead of it. Each gets every event, has its own position in the journal, and holds back no other. They can be added, changed and removed while the service runs."`
+	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
+	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
+	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
+	Pool        ingest.Config     `yaml:"pool" help:"The workers between the journal and the sinks."`
+	Enrichment  enrich.Config     `yaml:"enrichment" help:"Labels that are added to events by their device."`
+	Store       Store             `yaml:"store" help:"The store in the process: VictoriaMetrics' engine."`
+	Delivery    sink.Config       `yaml:"delivery" help:"Batching and retries on the way into the embedded store. Sinks have such a section each."`
+	DeadLetters deadletter.Config `yaml:"dead_letters" help:"What a store refuses for ever: it is kept on disk, for each sink in a directory of its own."`
+	Sinks       []Sink            `yaml:"sinks" help:"Stores beside the embedded one, or instead of it. Each gets every event, has its own position in the journal, and holds back no other. They can be added, changed and removed while the service runs."`
 }
 
 // Log says how much is logged and in which form.
@@ -78,13 +80,14 @@ func Default() Config {
 		ShutdownTimeout: 30 * time.Second,
 		Log:             Log{Level: "info", Format: "text"},
 
-		HTTP:       httpapi.DefaultConfig(),
-		Limits:     decode.DefaultConfig(),
-		Journal:    journal.DefaultConfig(),
-		Pool:       ingest.DefaultConfig(),
-		Enrichment: enrich.DefaultConfig(),
-		Delivery:   sink.DefaultConfig(),
-		Store:      Store{Enabled: true, Config: embedded.DefaultConfig()},
+		HTTP:        httpapi.DefaultConfig(),
+		Limits:      decode.DefaultConfig(),
+		Journal:     journal.DefaultConfig(),
+		Pool:        ingest.DefaultConfig(),
+		Enrichment:  enrich.DefaultConfig(),
+		Delivery:    sink.DefaultConfig(),
+		Store:       Store{Enabled: true, Config: embedded.DefaultConfig()},
+		DeadLetters: deadletter.DefaultConfig(),
 	}
 }
 
