@@ -61,3 +61,28 @@ func TestHealFindsOnlyWhatNobodyHolds(t *testing.T) {
 		t.Errorf("gaps %v, want %v", p.gaps, want)
 	}
 }
+
+// TestOfferedAfterItWasFound offers a record that heal has found on disk, or
+// that an earlier process wrote: it is delivered once and counts once.
+func TestOfferedAfterItWasFound(t *testing.T) {
+	t.Parallel()
+	p := newProgress(0, nil, 10)
+	p.heal(30)
+	p.offered(20, 30, true)
+	p.written(0, Interval{0, 10})
+	p.heal(30)
+	p.heal(30) // [10, 20) is a gap now
+	if isNew, counts := p.offered(10, 20, true); isNew || !counts {
+		t.Errorf("offered after heal: new %v, counts %v; want only the latter", isNew, counts)
+	}
+	if p.readBack(Interval{10, 20}, Interval{10, 20}) {
+		t.Error("a record that counts as accepted counts as recovered too")
+	}
+	if isNew, counts := p.offered(10, 20, false); isNew || counts {
+		t.Errorf("offered once more: new %v, counts %v; want neither", isNew, counts)
+	}
+	p.written(0, Interval{10, 20}, Interval{20, 30})
+	if low, _ := p.snapshot(); low != 30 {
+		t.Errorf("low %d, want 30", low)
+	}
+}

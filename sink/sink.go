@@ -257,7 +257,9 @@ func (s *Sink) done(b *event.Batch) {
 // delivered within it is not persisted: the next sink delivers it again,
 // unless it inherits Held.
 func (s *Sink) Close(ctx context.Context) (left int, err error) {
-	s.cancelRead()
+	if s.cancelRead != nil {
+		s.cancelRead()
+	}
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
