@@ -1,9 +1,11 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +56,9 @@ type bisection struct {
 
 // bisect handles a write that was refused.
 func (s *Sink) bisect(ctx context.Context, w *write, first *Refused) verdict {
+	// Parts go to the store in the journal's order: some stores refuse what is
+	// older than what they have, and a write has fresh batches first.
+	slices.SortFunc(w.batches, func(a, b *event.Batch) int { return cmp.Compare(a.Position, b.Position) })
 	x := &bisection{s: s, ctx: ctx, whole: w.batches}
 	defer x.release()
 	err := x.search(first)

@@ -3,11 +3,14 @@ package sink
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
 )
@@ -87,6 +90,28 @@ func TestLostDuringAWrite(t *testing.T) {
 	}
 	if p.repeated(0, 10) {
 		t.Error("a record that was never counted counts as redelivered")
+	}
+}
+
+// TestLostBeforeTheLastCheckpoint has the store's restart known, and nobody
+// left to act on it, when the sink persists its progress at the end.
+func TestLostBeforeTheLastCheckpoint(t *testing.T) {
+	t.Parallel()
+	log, store, pool := &fakeLog{records: 1}, newRemoteStore(), &event.Pool{}
+	cfg := DefaultRemoteConfig()
+	cfg.Hold = 0
+	s, err := New("remote", cfg, Target{Writer: store}, Source{
+		Backlog: log, Checkpoint: log, Enricher: log, Pool: pool, Safe: log.safe,
+	}, slog.New(slog.DiscardHandler), metrics.NewSet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.progress.offered(0, recordSize, true)
+	s.progress.written(0, Interval{0, recordSize})
+	store.crash()
+	closeSink(t, s, 0) // it was never started
+	if log.low != 0 {
+		t.Errorf("the position moved to %d past what the store may have lost", log.low)
 	}
 }
 

@@ -253,3 +253,38 @@ func TestReplayEndsWithTheSink(t *testing.T) {
 		}
 	})
 }
+
+// TestPartsGoInTheJournalsOrder has a backlog and fresh batches in one write,
+// and a store that refuses what is older than what it has: the parts of the
+// write are no worse than the whole.
+func TestPartsGoInTheJournalsOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log, store := &fakeLog{records: 5}, newRemoteStore()
+		newest := int64(-1)
+		store.refuse = func(s sample) bool {
+			if s.ts == 8 || len(store.fresh) > 0 && s.ts < newest {
+				return true
+			}
+			return false
+		}
+		store.answer = func(i int) error {
+			if i == 1 {
+				return errors.New("away") // until the fresh ones are there
+			}
+			for s := range store.fresh {
+				newest = max(newest, s.ts)
+			}
+			return nil
+		}
+		r := newRemote(t, log, store, Filter{}, func(c *Config) { c.Writers = 1 })
+		r.offer(5)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if lines := r.letters.list(); len(lines) != 1 || lines[0].ts != 8 {
+			t.Errorf("dead letters %+v, want the one at 8", lines)
+		}
+		r.balanced(t, Ledger{Accepted: 5, Recovered: 5, Stored: 9, DeadLettered: 1})
+		closeSink(t, r.Sink, 0)
+	})
+}
