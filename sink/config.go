@@ -8,9 +8,9 @@ import (
 
 // Config holds the settings of delivery into one store.
 type Config struct {
-	BatchBytes  int64         `yaml:"batch_bytes" unit:"bytes" default:"64MiB" help:"Memory of the events that go to the store in one write. Larger batches cost less CPU per sample."`
-	BatchAge    time.Duration `yaml:"batch_age" default:"300ms" help:"Longest time that an event waits for its batch to fill."`
-	MemoryBytes int64         `yaml:"memory_bytes" unit:"bytes" default:"192MiB" help:"Memory of all events that wait for the store or are being written to it. Beyond it they stay in the journal on disk."`
+	BatchBytes  int64         `yaml:"batch_bytes" unit:"bytes" default:"8MiB" help:"Memory of the events that go to the store in one write."`
+	BatchAge    time.Duration `yaml:"batch_age" default:"100ms" help:"Longest time that an event waits for its batch to fill."`
+	MemoryBytes int64         `yaml:"memory_bytes" unit:"bytes" default:"96MiB" help:"Memory of all events that wait for the store or are being written to it. Beyond it they stay in the journal on disk."`
 	MaxEvents   int           `yaml:"max_events" default:"0" help:"Most events in one write, for stores that bound a request. 0 leaves it to batch_bytes. A request of a device that has more is still written in one piece."`
 	Writers     int           `yaml:"writers" default:"1" help:"Writes to the store that run at the same time."`
 
@@ -27,14 +27,14 @@ type Config struct {
 	CircuitPause    time.Duration `yaml:"circuit_pause" default:"5s" help:"Time between two probes while the circuit is open."`
 }
 
-// DefaultConfig returns the settings for the embedded store: large writes, one
-// at a time, a Sync that is a real barrier, and nobody at the other end who
-// could be overrun.
+// DefaultConfig returns the settings for the embedded store: one write at a
+// time, because it gathers them by itself, a Sync that is a real barrier, and
+// nobody at the other end who could be overrun.
 func DefaultConfig() Config {
 	return Config{
-		BatchBytes:   64 << 20,
-		BatchAge:     300 * time.Millisecond,
-		MemoryBytes:  192 << 20,
+		BatchBytes:   8 << 20,
+		BatchAge:     100 * time.Millisecond,
+		MemoryBytes:  96 << 20,
 		Writers:      1,
 		FreshShare:   0.7,
 		SyncInterval: 5 * time.Second,

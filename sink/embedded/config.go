@@ -22,8 +22,10 @@ type Config struct {
 	// MemoryLimit bounds the engine's caches and its largest parts in memory,
 	// in bytes. It is a limit, not a reservation: 300,000 active series fill
 	// 32 MiB of it. 0 means a quarter of the machine's memory or of the
-	// cgroup's limit. It is fixed by the first Open of the process.
-	MemoryLimit int64 `yaml:"memory_limit" unit:"bytes" default:"0" help:"Bound on the engine's caches; 0 is a quarter of the machine's memory."`
+	// cgroup's limit, but at most 2 GiB, of which the engine gives 740 MiB to
+	// the names of series: enough for some three million active ones. It is
+	// fixed by the first Open of the process.
+	MemoryLimit int64 `yaml:"memory_limit" unit:"bytes" default:"0" help:"Bound on the engine's caches; 0 is a quarter of the machine's memory, at most 2GiB."`
 
 	// MinFreeDisk is the free space of the file system, in bytes, below which
 	// the store takes no more samples until there is room again.
@@ -95,7 +97,13 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// maxDefaultMemory is the most that MemoryLimit is when nobody sets it.
+const maxDefaultMemory = 2 << 30
+
 func (c Config) withDefaults() Config {
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = min(machineMemory()/4, maxDefaultMemory)
+	}
 	if c.MaxConcurrentQueries == 0 {
 		c.MaxConcurrentQueries = min(2*runtime.GOMAXPROCS(0), 16)
 	}

@@ -105,7 +105,7 @@ func setFlags(dir string, cfg Config, out *logWriter) error {
 		{"inmemoryDataFlushInterval", cfg.FlushInterval.String()},
 		{"storage.minFreeDiskSpaceBytes", bytes(cfg.MinFreeDisk)},
 		{"memory.allowedBytes", bytes(cfg.MemoryLimit)},
-		{"memory.allowedPercent", "25"}, // where allowedBytes is 0
+		{"memory.allowedPercent", "25"}, // where the machine's memory is not known
 
 		// Redelivery writes samples again; one per series and millisecond is
 		// to be left.
