@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/deadletter"
 	"github.com/penstock-io/penstock/sink/file"
+	"github.com/penstock-io/penstock/sink/influx"
 	"github.com/penstock-io/penstock/sink/postgres"
 	"github.com/penstock-io/penstock/sink/remotewrite"
 )
@@ -64,6 +65,8 @@ func OpenStore(cfg config.Sink, log *slog.Logger, set *metrics.Set) (sink.Writer
 	switch cfg.Type {
 	case config.TypeRemoteWrite:
 		return closer(remotewrite.New(cfg.Name, cfg.RemoteWrite, log, set))
+	case config.TypeInflux:
+		return closer(influx.New(cfg.Name, cfg.Influx, log, set))
 	case config.TypePostgres:
 		return closer(postgres.New(cfg.Name, cfg.Postgres, log, set))
 	case config.TypeFile:

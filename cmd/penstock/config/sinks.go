@@ -12,6 +12,7 @@ import (
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/embedded"
 	"github.com/penstock-io/penstock/sink/file"
+	"github.com/penstock-io/penstock/sink/influx"
 	"github.com/penstock-io/penstock/sink/postgres"
 	"github.com/penstock-io/penstock/sink/remotewrite"
 )
@@ -23,6 +24,7 @@ const EmbeddedSink = "embedded"
 // The types of sinks, and the names of their sections.
 const (
 	TypeRemoteWrite = "remote_write"
+	TypeInflux      = "influx"
 	TypePostgres    = "postgres"
 	TypeFile        = "file"
 )
@@ -60,6 +62,7 @@ type Sink struct {
 	Delivery sink.Config `yaml:"delivery" help:"Batching and retries on the way into this store."`
 
 	RemoteWrite remotewrite.Config `yaml:"remote_write" when:"remote_write" help:"Prometheus remote write: VictoriaMetrics, Prometheus, Mimir, Thanos, Cortex."`
+	Influx      influx.Config      `yaml:"influx" when:"influx" help:"InfluxDB's line protocol: InfluxDB 1 to 3, QuestDB, VictoriaMetrics."`
 	Postgres    postgres.Config    `yaml:"postgres" when:"postgres" help:"PostgreSQL, with or without TimescaleDB."`
 	File        file.Config        `yaml:"file" when:"file" help:"NDJSON, one event per line, rotated and compressed."`
 }
@@ -72,6 +75,7 @@ func (s *Sink) SetDefaults() {
 		From:        FromNow,
 		Delivery:    sink.DefaultRemoteConfig(),
 		RemoteWrite: remotewrite.DefaultConfig(),
+		Influx:      influx.DefaultConfig(),
 		Postgres:    postgres.DefaultConfig(),
 		File:        file.DefaultConfig(),
 	}
@@ -90,6 +94,8 @@ func (s Sink) Destination() string {
 	switch s.Type {
 	case TypeRemoteWrite:
 		return s.RemoteWrite.URL
+	case TypeInflux:
+		return s.Influx.URL
 	case TypePostgres:
 		return "table " + s.Postgres.Schema + "." + s.Postgres.Table
 	case TypeFile:

@@ -15,7 +15,7 @@ func TestSinkCommands(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "penstock.yaml")
 	text := "sinks:\n" + remoteWrite("central", r, quick) +
 		"- {name: gone, type: remote_write, remote_write: {url: \"http://127.0.0.1:1/write\", compression: zstd}}\n" +
-		"- {name: db, type: postgres, postgres: {url: \"postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=1\"}}\n"
+		"- {name: db, type: postgres, postgres: {dsn: \"postgres://u:hunter2@127.0.0.1:1/x?connect_timeout=1\"}}\n"
 	writeFile(t, file, text)
 
 	out := penstock(t, "sink", "list", "--config", file, "--ops-listen", "127.0.0.1:1")
