@@ -11,7 +11,7 @@ SCENARIO ?= steady
 # Revision that `make bench-gate` compares with, and a file to lock meanwhile.
 BASE     ?=
 LOCK     ?=
-# Further flags of bench-peers and bench-growth.
+# Further flags of bench-peers, bench-growth and bench-gate-prove.
 ARGS     ?=
 VM       := github.com/VictoriaMetrics/VictoriaMetrics
 TELEGRAF := custom,inputs.http_listener_v2,parsers.json,outputs.influxdb,serializers.influx
@@ -40,6 +40,7 @@ test: ## Run all tests with the race detector
 	.ci/install
 	$(GO) test -race ./...
 	$(GO) test -C bench/peers ./...
+	$(GO) test -race -C bench/gate ./...
 
 test-faults: ## The long forms of the fault tests (kill -9, power cuts, full disks, torn logs); takes root and half an hour
 	.ci/install
@@ -64,12 +65,14 @@ bench: bin/bench-gate ## Run the benchmarks of the hot path and print a table
 bench-gate: bin/bench-gate ## Compare the benchmarks with those of BASE=ref, by default the merge base with main (bench/README.md)
 	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)'
 
-bench-gate-short: bin/bench-gate ## The same in less than two minutes: allocations, and CPU where it rises by a quarter
-	bin/bench-gate -short -base '$(BASE)' -lock '$(LOCK)' -rounds 6 -count 1 -cpu 0.25 \
-		-bench 'Decode|Enrich/devices=10000$$|Journal|HandOver|store=none'
+# The flags of the short gate.
+SHORT := -short -rounds 7 -max-rounds 14 -pairs 8 -cpu 0.15 -bench 'Decode|Enrich/devices=10000$$|JournalAppend|HandOver|store=none'
 
-bench-gate-prove: bin/bench-gate ## Show that the gate raises no false alarm and misses no regression; takes hours
-	bin/bench-gate prove -lock '$(LOCK)'
+bench-gate-short: bin/bench-gate ## The same in a minute or two: allocations, and CPU where a stage takes 15 % more
+	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)' $(SHORT)
+
+bench-gate-prove: bin/bench-gate ## Show that the gate raises no false alarm and misses no regression; takes an hour or two [ARGS=flags]
+	bin/bench-gate prove -lock '$(LOCK)' $(ARGS)
 
 .PHONY: bin/bench-gate
 bin/bench-gate:

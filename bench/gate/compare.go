@@ -2,46 +2,29 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"maps"
+	"math"
+	"os"
 	"slices"
 	"time"
-
-	"golang.org/x/perf/benchmath"
 )
-
-// limits are by how much a figure may rise, as a share.
-type limits struct {
-	CPU   float64 `json:"cpu"`
-	Bytes float64 `json:"bytes"`
-}
-
-// roundingBytes is how many bytes per operation come and go with the rounds
-// of the garbage collector, which empty pools.
-const roundingBytes = 16
-
-// figure is one unit of one benchmark, in both revisions.
-type figure struct {
-	Base, Head           float64 // medians
-	BaseRange, HeadRange string  // of their confidence intervals
-	P                    float64
-	Delta                float64 // share by which Head is above Base
-	N                    int
-	Worse                bool
-}
 
 // row is one benchmark.
 type row struct {
 	Name               string
 	CPU, Allocs, Bytes figure
-	Verdict            string // "", "confirmed: …" or "not confirmed: …"
+	Rounds             int
+	Verdict            string // "", "REGRESSION: …" or "not confirmed: …"
 }
 
 // compare measures, and measures again what looks worse: an alarm is one only
 // if a second, independent run raises it too.
 func compare(ctx context.Context, o options, base, head string) (*report, error) {
-	rep := &report{Limits: o.limits, Rounds: o.rounds, Began: time.Now()}
-	err := locked(o.lock, func() error {
-		operations, err := calibrate(ctx, base, o.only, o.time)
+	rep := &report{Limits: o.limits}
+	err := locked(o.lock, o.share, func() error {
+		rep.Began = time.Now()
+		plans, err := calibrate(ctx, base, o.only, o.time, o.pairs)
 		if err != nil {
 			return err
 		}
@@ -49,21 +32,21 @@ func compare(ctx context.Context, o options, base, head string) (*report, error)
 		if err != nil {
 			return err
 		}
-		rep.OnlyBase, rep.OnlyHead = missing(operations, other), missing(other, operations)
-		maps.DeleteFunc(operations, func(name string, _ int) bool { _, ok := other[name]; return !ok })
-		if rep.Rows, err = judge(ctx, o, base, head, operations); err != nil {
+		rep.OnlyBase, rep.OnlyHead = missing(plans, other), missing(other, plans)
+		maps.DeleteFunc(plans, func(name string, _ plan) bool { return !other[name] })
+		if rep.Rows, err = measure(ctx, o, base, head, plans); err != nil {
 			return err
 		}
-		suspects := map[string]int{}
+		suspects := map[string]plan{}
 		for _, r := range rep.Rows {
 			if r.faults() != "" {
-				suspects[r.Name] = operations[r.Name]
+				suspects[r.Name] = plans[r.Name]
 			}
 		}
 		if len(suspects) == 0 {
 			return nil
 		}
-		again, err := judge(ctx, o, base, head, suspects)
+		again, err := measure(ctx, o, base, head, suspects)
 		if err != nil {
 			return err
 		}
@@ -72,6 +55,62 @@ func compare(ctx context.Context, o options, base, head string) (*report, error)
 	})
 	rep.Took = time.Since(rep.Began)
 	return rep, err
+}
+
+// measure takes rounds of all benchmarks in turn, and more of those about
+// which the first ones leave a doubt.
+func measure(ctx context.Context, o options, base, head string, plans map[string]plan) ([]row, error) {
+	cpus, err := processors()
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(plans))
+	rounds := map[string][]round{}
+	open := slices.Clone(names)
+	for i := 0; i < o.maxRounds && len(open) > 0; i++ {
+		for _, name := range open {
+			r, err := measureRound(ctx, base, head, name, plans[name], cpus, i)
+			if err != nil {
+				return nil, err
+			}
+			rounds[name] = append(rounds[name], r)
+		}
+		if i+1 >= o.rounds {
+			open = slices.DeleteFunc(open, func(name string) bool { return settled(rounds[name], o.limitsOf(plans[name]).CPU) })
+		}
+	}
+	var rows []row
+	for _, name := range names {
+		r := judge(name, rounds[name], o.limitsOf(plans[name]))
+		if o.verbose {
+			for _, x := range rounds[name] {
+				fmt.Fprintf(os.Stderr, "%s %.4f\n", name, x.ratio)
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
+// limitsOf returns the limits of a benchmark. The CPU time of those that mostly
+// wait is too uncertain for the few rounds of the short form.
+func (o options) limitsOf(p plan) limits {
+	l := o.limits
+	if o.short && p.waits {
+		l.CPU = math.Inf(1)
+	}
+	return l
+}
+
+// judge compares the two revisions of one benchmark.
+func judge(name string, rounds []round, l limits) row {
+	return row{
+		Name:   name,
+		CPU:    cpuFigure(rounds, l.CPU),
+		Allocs: allocsFigure(rounds),
+		Bytes:  bytesFigure(rounds, l.Bytes),
+		Rounds: len(rounds),
+	}
 }
 
 // confirm sets the verdicts of the rows that were measured again.
@@ -93,52 +132,6 @@ func (rep *report) confirm(again []row) {
 	}
 }
 
-func judge(ctx context.Context, o options, base, head string, operations map[string]int) ([]row, error) {
-	b, h, err := measure(ctx, base, head, operations, o.rounds, o.count)
-	if err != nil {
-		return nil, err
-	}
-	var rows []row
-	for _, name := range slices.Sorted(maps.Keys(operations)) {
-		r := row{Name: name}
-		r.CPU = newFigure(b[name][unitCPU], h[name][unitCPU])
-		r.Allocs = newFigure(b[name][unitAllocs], h[name][unitAllocs])
-		r.Bytes = newFigure(b[name][unitBytes], h[name][unitBytes])
-		r.CPU.Worse = r.CPU.significant() && r.CPU.Delta > o.limits.CPU
-		// A count that never varies is exact, and no rise of it is too small.
-		// Where pools and the collector make it vary, a rise is one when it
-		// leaves that range.
-		r.Allocs.Worse = r.Allocs.Head > slices.Max(b[name][unitAllocs])
-		r.Bytes.Worse = r.Bytes.significant() && r.Bytes.Delta > o.limits.Bytes &&
-			r.Bytes.Head > slices.Max(b[name][unitBytes])+roundingBytes
-		rows = append(rows, r)
-	}
-	return rows, nil
-}
-
-// newFigure compares two samples as benchstat does: medians, and the
-// Mann-Whitney U test.
-func newFigure(base, head []float64) figure {
-	t := benchmath.DefaultThresholds
-	b, h := benchmath.NewSample(slices.Clone(base), &t), benchmath.NewSample(slices.Clone(head), &t)
-	sb, sh := benchmath.AssumeNothing.Summary(b, 0.95), benchmath.AssumeNothing.Summary(h, 0.95)
-	f := figure{
-		Base: sb.Center, Head: sh.Center,
-		BaseRange: sb.PctRangeString(), HeadRange: sh.PctRangeString(),
-		P: benchmath.AssumeNothing.Compare(b, h).P,
-		N: len(base),
-	}
-	switch {
-	case sb.Center > 0:
-		f.Delta = sh.Center/sb.Center - 1
-	case sh.Center > 0:
-		f.Delta = 1
-	}
-	return f
-}
-
-func (f figure) significant() bool { return f.P < benchmath.DefaultThresholds.CompareAlpha }
-
 // faults names the units in which the row is worse.
 func (r row) faults() string {
 	faults := ""
@@ -157,7 +150,7 @@ func (r row) faults() string {
 }
 
 // missing returns the names that are in a and not in b.
-func missing(a, b map[string]int) []string {
+func missing[A, B any](a map[string]A, b map[string]B) []string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(a)) {
 		if _, ok := b[name]; !ok {

@@ -27,8 +27,10 @@ type options struct {
 	repo, base, out, lock string
 	fault                 *regexp.Regexp
 	only                  *regexp.Regexp
-	rounds, count         int
-	time                  time.Duration // of measuring in one run of one benchmark
+	rounds, maxRounds     int           // of each benchmark: at first, and where there is doubt
+	pairs                 int           // of slices, in a round
+	time                  time.Duration // CPU time of a slice
+	verbose, share        bool
 	limits                limits
 	short                 bool
 	controls, detections  int
@@ -42,6 +44,7 @@ func main() {
 	err := run(ctx, os.Args[1:])
 	stop()
 	switch {
+	case errors.Is(err, flag.ErrHelp):
 	case errors.Is(err, errRegression):
 		os.Exit(1)
 	case err != nil:
@@ -76,13 +79,16 @@ func parse(args []string) (options, error) {
 	f.StringVar(&o.base, "base", "", "older revision; empty is the merge base with main, or HEAD~1 on main itself")
 	f.StringVar(&o.out, "out", "build", "directory for bench-gate.json and bench-gate.md, relative to the repository")
 	f.StringVar(&o.lock, "lock", "", "file to lock while measuring, so that other work on the machine can wait")
+	f.BoolVar(&o.share, "share", false, "share the lock with others who share it, to see what noise does")
 	f.StringVar(&only, "bench", ".", "regular expression of the benchmarks to compare")
-	f.IntVar(&o.rounds, "rounds", 10, "runs of each benchmark and revision")
-	f.IntVar(&o.count, "count", 3, "measurements in a run; the least of them counts")
-	f.DurationVar(&o.time, "time", 30*time.Millisecond, "CPU time of one measurement, from which its number of operations is found")
+	f.IntVar(&o.rounds, "rounds", 10, "rounds of each benchmark, each with a process of either revision")
+	f.IntVar(&o.maxRounds, "max-rounds", 30, "rounds of a benchmark whose CPU time is in doubt after the first ones")
+	f.IntVar(&o.pairs, "pairs", 16, "measurements of either revision in a round, in turn; a quarter of them where they mostly wait")
+	f.DurationVar(&o.time, "time", 2*time.Millisecond, "CPU time of one measurement, from which its number of operations is found")
+	f.BoolVar(&o.verbose, "v", false, "print the ratio of the CPU times of each round")
 	f.Float64Var(&o.limits.CPU, "cpu", 0.05, "share by which the CPU time of an operation may rise")
 	f.Float64Var(&o.limits.Bytes, "bytes", 0.02, "share by which the bytes allocated by an operation may rise")
-	f.BoolVar(&o.short, "short", false, "skip when the base has no benchmarks, instead of giving it those of the working tree")
+	f.BoolVar(&o.short, "short", false, "skip when the base has no benchmarks, instead of giving it those of the working tree; judge those that mostly wait by allocations only")
 	var fault string
 	f.StringVar(&fault, "fault", ".", "prove: regular expression of the faults to put in")
 	f.IntVar(&o.controls, "controls", 20, "prove: comparisons of a revision with itself")
@@ -90,9 +96,13 @@ func parse(args []string) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if o.rounds < 5 {
-		return o, errors.New("-rounds: fewer than 5 cannot be told apart at p < 0.05")
+	if o.rounds < 6 {
+		return o, errors.New("-rounds: fewer than 6 cannot be told apart at p < 0.05")
 	}
+	if o.pairs < 1 {
+		return o, errors.New("-pairs: there must be one at least")
+	}
+	o.maxRounds = max(o.maxRounds, o.rounds)
 	var err error
 	if o.only, err = regexp.Compile(only); err != nil {
 		return o, fmt.Errorf("-bench: %w", err)

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -24,48 +22,18 @@ const (
 	unitBytes  = "B/op"
 )
 
-// samples holds the results of one benchmark and revision, by unit.
-type samples map[string][]float64
-
-// execute runs the benchmarks of bin that match, so many times each, on one
-// processor: how goroutines are spread over several of them is not ours to
-// measure.
-func execute(ctx context.Context, bin, match, benchtime string, count int) (map[string][]*benchfmt.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, bin, "-test.run", "^$", "-test.bench", match, "-test.benchtime", benchtime, "-test.count", strconv.Itoa(count), "-test.cpu", "1")
-	cmd.Dir = os.TempDir()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("%s -test.bench '%s': %w\n%s", bin, match, err, out)
-	}
-	results := map[string][]*benchfmt.Result{}
-	r := benchfmt.NewReader(bytes.NewReader(out), bin)
-	for r.Scan() {
-		if res, ok := r.Result().(*benchfmt.Result); ok {
-			name := "Benchmark" + res.Name.String()
-			results[name] = append(results[name], res.Clone())
+// value returns the result in the unit in which the benchmark reported it.
+func value(res *benchfmt.Result, unit string) (float64, bool) {
+	for _, v := range res.Values {
+		x, name := v.Value, v.Unit
+		if v.OrigUnit != "" {
+			x, name = v.OrigValue, v.OrigUnit
+		}
+		if name == unit {
+			return x, true
 		}
 	}
-	return results, r.Err()
-}
-
-// least returns the least of the results in the unit in which the benchmark
-// reported them. What else the machine does, and the collector when it empties
-// pools, only ever adds.
-func least(results []*benchfmt.Result, unit string) (least float64, ok bool) {
-	for _, res := range results {
-		for _, v := range res.Values {
-			x, name := v.Value, v.Unit
-			if v.OrigUnit != "" {
-				x, name = v.OrigValue, v.OrigUnit
-			}
-			if name == unit && (!ok || x < least) {
-				least, ok = x, true
-			}
-		}
-	}
-	return least, ok
+	return 0, false
 }
 
 // exactly is the pattern that matches one benchmark.
@@ -78,83 +46,162 @@ func exactly(name string) string {
 }
 
 // list returns the benchmarks of bin that match. It runs each of them once.
-func list(ctx context.Context, bin string, only *regexp.Regexp) (map[string]int, error) {
-	results, err := execute(ctx, bin, ".", "1x", 1)
-	names := map[string]int{}
-	for name := range results {
-		if only.MatchString(name) {
-			names[name] = 1
+func list(ctx context.Context, bin string, only *regexp.Regexp) (map[string]bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, "-test.run", "^$", "-test.bench", ".", "-test.benchtime", "1x", "-test.cpu", "1")
+	cmd.Dir = os.TempDir()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	names := map[string]bool{}
+	r := benchfmt.NewReader(bytes.NewReader(out), bin)
+	for r.Scan() {
+		if res, ok := r.Result().(*benchfmt.Result); ok && only.MatchString("Benchmark"+res.Name.String()) {
+			names["Benchmark"+res.Name.String()] = true
 		}
 	}
-	return names, err
+	return names, r.Err()
 }
 
-// calibrate returns how many operations of each benchmark of bin take about d
-// of CPU time.
-func calibrate(ctx context.Context, bin string, only *regexp.Regexp, d time.Duration) (map[string]int, error) {
-	operations, err := list(ctx, bin, only)
+// plan is how a benchmark is measured.
+type plan struct {
+	operations int  // in a slice
+	pairs      int  // slices of either revision in a round
+	waits      bool // most of the time
+}
+
+// idleSlice is the wall time from which on a slice of a few milliseconds of
+// CPU time mostly waits, as those do that end with a batch of the sink's.
+const idleSlice = 45 * time.Millisecond
+
+// calibrate returns plans for the benchmarks of bin that match, with slices of
+// about d of CPU time. Those that mostly wait get fewer, longer slices.
+func calibrate(ctx context.Context, bin string, only *regexp.Regexp, d time.Duration, pairs int) (map[string]plan, error) {
+	names, err := list(ctx, bin, only)
 	if err != nil {
 		return nil, err
 	}
-	for name, n := range operations {
-		for range 4 {
-			results, err := execute(ctx, bin, exactly(name), fmt.Sprintf("%dx", n), 1)
+	plans := map[string]plan{}
+	for name := range names {
+		operations, wall, err := fit(ctx, bin, name, d)
+		p := plan{operations, pairs, wall >= idleSlice}
+		if err == nil && p.waits {
+			p.pairs = max(1, pairs/4)
+			p.operations, _, err = fit(ctx, bin, name, 2*d)
+		}
+		if err != nil {
+			return nil, err
+		}
+		plans[name] = p
+	}
+	return plans, nil
+}
+
+// fit returns how many operations of a benchmark take about d of CPU time, and
+// how long a slice of them takes.
+func fit(ctx context.Context, bin, name string, d time.Duration) (operations int, wall time.Duration, err error) {
+	operations = 1
+	for range 5 {
+		p, err := startProcess(ctx, bin, name, operations, 3, -1)
+		if err != nil {
+			return 0, 0, err
+		}
+		defer p.kill()
+		var perOp float64
+		wall = math.MaxInt64
+		for range 3 {
+			began := time.Now()
+			s, err := p.next()
 			if err != nil {
-				return nil, err
+				return 0, 0, err
 			}
-			perOp, ok := least(results[name], unitCPU)
-			if !ok || perOp <= 0 {
-				return nil, fmt.Errorf("%s: %s does not report %s", bin, name, unitCPU)
-			}
-			want := max(1, int(float64(d.Nanoseconds())/perOp))
-			if want < 2*n {
-				n = max(1, want)
-				break
-			}
-			n = min(want, 100*n) // the first operations cost more than the others
+			perOp, wall = s.cpu, min(wall, time.Since(began))
 		}
-		operations[name] = n
-	}
-	return operations, nil
-}
-
-// measure runs the benchmarks of both binaries in turn, each in a process of
-// its own and for the same number of operations. Who is first alternates.
-func measure(ctx context.Context, base, head string, operations map[string]int, rounds, count int) (b, h map[string]samples, err error) {
-	b, h = map[string]samples{}, map[string]samples{}
-	names := slices.Sorted(maps.Keys(operations))
-	for round := range rounds {
-		for _, name := range names {
-			sides := []struct {
-				bin string
-				to  map[string]samples
-			}{{base, b}, {head, h}}
-			if round%2 == 1 {
-				slices.Reverse(sides)
-			}
-			for _, side := range sides {
-				results, err := execute(ctx, side.bin, exactly(name), fmt.Sprintf("%dx", operations[name]), count)
-				if err != nil {
-					return nil, nil, err
-				}
-				if side.to[name] == nil {
-					side.to[name] = samples{}
-				}
-				for _, unit := range []string{unitCPU, unitAllocs, unitBytes} {
-					v, ok := least(results[name], unit)
-					if !ok {
-						return nil, nil, fmt.Errorf("%s: %s does not report %s", side.bin, name, unit)
-					}
-					side.to[name][unit] = append(side.to[name][unit], v)
-				}
-			}
+		if err := p.end(); err != nil {
+			return 0, 0, err
+		}
+		want := operations * 100
+		if perOp > 0 {
+			want = min(want, max(1, int(float64(d.Nanoseconds())/perOp)))
+		}
+		enough := want < 2*operations
+		operations = want
+		if enough {
+			break
 		}
 	}
-	return b, h, nil
+	return operations, wall, nil
 }
 
-// locked calls f while it holds the lock at path. An empty path is no lock.
-func locked(path string, f func() error) error {
+// round is what a process of each revision has measured while they took turns.
+type round struct {
+	base, head slice
+	ratio      float64 // CPU time of head to that of base
+}
+
+// measureRound runs a benchmark of both binaries side by side on one
+// processor: a slice of the one, a slice of the other, and who is first
+// alternates. Slices are short, so that what else happens on the machine
+// happens to both. turn says which round it is, and with it the processor and
+// who is started first.
+func measureRound(ctx context.Context, base, head, name string, pl plan, cpus []int, turn int) (round, error) {
+	cpu, first := cpus[turn%len(cpus)], turn/len(cpus)%2
+	bins, sides := [2]string{base, head}, [2]*process{}
+	for i := range bins {
+		side := (first + i) % 2
+		p, err := startProcess(ctx, bins[side], name, pl.operations, pl.pairs+1, cpu)
+		if err != nil {
+			return round{}, err
+		}
+		defer p.kill()
+		// The first slice fills pools and caches.
+		if _, err := p.next(); err != nil {
+			return round{}, err
+		}
+		sides[side] = p
+	}
+	var got [2][]slice
+	for i := range pl.pairs {
+		for j := range sides {
+			side := (first + i + j) % 2
+			s, err := sides[side].next()
+			if err != nil {
+				return round{}, err
+			}
+			got[side] = append(got[side], s)
+		}
+	}
+	for _, p := range sides {
+		if err := p.end(); err != nil {
+			return round{}, err
+		}
+	}
+	return newRound(got[0], got[1]), nil
+}
+
+// newRound sums up slices. The least counts, because what else the machine
+// does, and the collector when it empties pools, only ever adds; among many
+// short slices of either revision there are some that were not disturbed.
+func newRound(base, head []slice) round {
+	r := round{base: least(base), head: least(head)}
+	r.ratio = r.head.cpu / r.base.cpu
+	return r
+}
+
+// least returns the least of each figure, of slices that there must be.
+func least(all []slice) slice {
+	l := all[0]
+	for _, s := range all[1:] {
+		l = slice{min(l.cpu, s.cpu), min(l.allocs, s.allocs), min(l.bytes, s.bytes)}
+	}
+	return l
+}
+
+// locked calls f while it holds the lock at path, shared with others who share
+// it if so wanted. An empty path is no lock.
+func locked(path string, share bool, f func() error) error {
 	if path == "" {
 		return f()
 	}
@@ -163,7 +210,11 @@ func locked(path string, f func() error) error {
 		return err
 	}
 	defer file.Close()
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+	how := syscall.LOCK_EX
+	if share {
+		how = syscall.LOCK_SH
+	}
+	if err := syscall.Flock(int(file.Fd()), how); err != nil {
 		return fmt.Errorf("flock %s: %w", path, err)
 	}
 	return f()

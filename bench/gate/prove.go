@@ -18,12 +18,13 @@ type fault struct {
 
 var faults = []fault{
 	{"an allocation more per request", "plantedSink = make([]byte, 16+len(body)%2)", unitAllocs},
-	{"about 7 % more work in the decoder", "n := byte(0)\n\tfor _, c := range body[:len(body)*plantedShare/100] {\n\t\tn += c\n\t}\n\tif n == 1 {\n\t\tplantedSink = nil\n\t}", unitCPU},
+	{"7 % more work in the decoder", "n := uint32(1)\n\tfor _, c := range body[:len(body)*plantedShare/1000] {\n\t\tn = n*31 + uint32(c)\n\t}\n\tif n == 0 {\n\t\tplantedSink = nil\n\t}", unitCPU},
 }
 
-// plantedShare is the share of the body, in percent, that the second fault adds
-// up byte by byte. 85 made Decode/array about 21 % slower, hence this.
-const plantedShare = 27
+// plantedShare is the share of the body, in thousandths, that the second fault
+// hashes byte by byte. Each step waits for the one before, so that it takes as
+// long wherever the linker puts it.
+const plantedShare = 140
 
 // decodeFunc is where the faults go in.
 var decodeFunc = regexp.MustCompile(`(?m)^func \(d \*Decoder\) Decode\(b \*event\.Batch.*\{\n`)
@@ -45,7 +46,7 @@ func prove(ctx context.Context, o options) (err error) {
 		return err
 	}
 
-	fmt.Printf("HEAD is %s; limits: CPU %g, bytes %g; %d rounds, the least of %d times %s\n", r.describe(), o.limits.CPU, o.limits.Bytes, o.rounds, o.count, o.time)
+	fmt.Printf("HEAD is %s; limits: CPU %g, bytes %g; %d to %d rounds of %d pairs of %s\n", r.describe(), o.limits.CPU, o.limits.Bytes, o.rounds, o.maxRounds, o.pairs, o.time)
 	alarms, err := repeat(ctx, o, "control", o.controls, clean, clean, "")
 	if err != nil {
 		return err
@@ -113,6 +114,6 @@ func (f fault) plant(dir string) error {
 	if err := os.WriteFile(path, text, 0o644); err != nil {
 		return err
 	}
-	code := fmt.Sprintf("package decode\n\nconst plantedShare = %d\n\nvar plantedSink []byte\n\nfunc plantedFault(body []byte) {\n\t%s\n}\n", plantedShare, f.body)
+	code := fmt.Sprintf("package decode\n\nvar plantedShare = %d\n\nvar plantedSink []byte\n\nfunc plantedFault(body []byte) {\n\t%s\n}\n", plantedShare, f.body)
 	return os.WriteFile(filepath.Join(dir, "planted.go"), []byte(code), 0o644)
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,9 +18,8 @@ import (
 type report struct {
 	Base, Head         string
 	Began              time.Time
-	Took               time.Duration // with the wait for the lock
+	Took               time.Duration
 	Limits             limits
-	Rounds             int
 	Rows               []row
 	OnlyBase, OnlyHead []string `json:",omitempty"` // benchmarks that one revision lacks
 	Regressions        int
@@ -27,22 +27,19 @@ type report struct {
 
 // cells returns the row as it stands in both tables.
 func (r row) cells() []string {
-	delta := "~"
-	if r.CPU.significant() {
-		delta = fmt.Sprintf("%+.1f%%", 100*r.CPU.Delta)
-	}
 	return []string{
 		strings.TrimPrefix(r.Name, "Benchmark"),
-		fmt.Sprintf("%.4g ± %s", r.CPU.Base, r.CPU.BaseRange),
-		fmt.Sprintf("%.4g ± %s", r.CPU.Head, r.CPU.HeadRange),
-		fmt.Sprintf("%s (p=%.3f)", delta, r.CPU.P),
+		fmt.Sprintf("%.4g", r.CPU.Base),
+		fmt.Sprintf("%.4g", r.CPU.Head),
+		fmt.Sprintf("%+.1f%% (%+.1f to %+.1f, p=%.3f)", 100*r.CPU.Delta, 100*r.CPU.Low, 100*r.CPU.High, r.CPU.P),
 		fmt.Sprintf("%g -> %g", r.Allocs.Base, r.Allocs.Head),
 		fmt.Sprintf("%g -> %g", r.Bytes.Base, r.Bytes.Head),
+		strconv.Itoa(r.Rounds),
 		r.Verdict,
 	}
 }
 
-var headings = []string{"benchmark", "base cpu-ns/op", "head cpu-ns/op", "change", "allocs/op", "B/op", "verdict"}
+var headings = []string{"benchmark", "base cpu-ns/op", "head cpu-ns/op", "change of the ratio", "allocs/op", "B/op", "rounds", "verdict"}
 
 // summary is the report in one line.
 func (rep *report) summary() string {
@@ -50,7 +47,7 @@ func (rep *report) summary() string {
 	if rep.Regressions > 0 {
 		outcome = fmt.Sprintf("%d benchmarks REGRESSED", rep.Regressions)
 	}
-	return fmt.Sprintf("bench-gate: %s: %.12s -> %s, %d benchmarks, %d rounds, %s", outcome, rep.Base, rep.Head, len(rep.Rows), rep.Rounds, rep.Took.Round(time.Second))
+	return fmt.Sprintf("bench-gate: %s: %.12s -> %s, %d benchmarks, %s", outcome, rep.Base, rep.Head, len(rep.Rows), rep.Took.Round(time.Second))
 }
 
 // notes tells what was not compared.
@@ -116,12 +113,12 @@ func table(r io.Reader, w io.Writer) error {
 		if !ok {
 			continue
 		}
-		perEvent, ok := least([]*benchfmt.Result{res}, "cpu-ns/event")
+		perEvent, ok := value(res, "cpu-ns/event")
 		if !ok || perEvent == 0 {
 			continue
 		}
-		allocs, _ := least([]*benchfmt.Result{res}, unitAllocs)
-		bytes, _ := least([]*benchfmt.Result{res}, unitBytes)
+		allocs, _ := value(res, unitAllocs)
+		bytes, _ := value(res, unitBytes)
 		fmt.Fprintf(t, "%.0f\t%.1f\t%.0f\t%.0f\t  %s\n", 1e9/perEvent, perEvent, allocs, bytes, res.Name)
 	}
 	if err := in.Err(); err != nil {
