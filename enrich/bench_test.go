@@ -70,3 +70,46 @@ func benchTable(b *testing.B, n int) *Table {
 	}
 	return table
 }
+
+// BenchmarkChange is the cost of one device's change, in a table that is not
+// built anew for it: of an override without a file, and of a row of a remote
+// source.
+func BenchmarkChange(b *testing.B) {
+	for _, n := range []int{1_000, 1_000_000} {
+		b.Run(fmt.Sprintf("override/devices=%d", n), func(b *testing.B) {
+			table := benchTable(b, n)
+			labels := [2][]event.Label{{{Name: "site", Value: "a"}}, {{Name: "site", Value: "b"}}}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := table.SetOverride("device-000007", labels[i%2]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("row/devices=%d", n), func(b *testing.B) {
+			o := newFakeOrigin()
+			for i := range n {
+				o.rows[deviceName(i)] = "north"
+			}
+			cfg := testConfig()
+			s := Source{Type: typeHTTP, Name: "remote"}
+			s.HTTP.URL = "http://127.0.0.1:1/"
+			r, err := newRemote(s, &cfg, slog.New(slog.DiscardHandler))
+			if err != nil {
+				b.Fatal(err)
+			}
+			r.origin = o
+			table, err := newTable(cfg, []source{r}, slog.New(slog.DiscardHandler), metrics.NewSet())
+			if err != nil || table.Len() != n {
+				b.Fatal(err, table.Len())
+			}
+			changes := [2][]change{{{fakeRow("device-000007", "a"), false}}, {{fakeRow("device-000007", "b"), false}}}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if err := r.apply(changes[i%2]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
