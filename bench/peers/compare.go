@@ -160,7 +160,11 @@ func progress(r result) string {
 	for _, b := range r.PeakRSS {
 		rss += b
 	}
-	return fmt.Sprintf("%s %9.0f events/s  %6.2f CPU-s/M  p50 %6.2f  p99 %6.2f  p99.9 %6.2f ms  %5d MiB  stored %.1f %%  (first: %.0f events/s, %.2f CPU-s/M)",
-		head, r.Steady.EventsPerSecond, r.Steady.perMillion(), r.Steady.Latency.P50, r.Steady.Latency.P99, r.Steady.Latency.P999,
-		rss>>20, 100*r.stored(), r.First.EventsPerSecond, r.First.perMillion())
+	found := "not counted"
+	if r.Samples > 0 {
+		found = fmt.Sprintf("found %.1f %%", 100*r.stored())
+	}
+	return fmt.Sprintf("%s %9.0f events/s answered %9.0f stored  %6.2f CPU-s/M  p50 %6.2f  p99 %6.2f  p99.9 %6.2f ms  %5d MiB  %s  (first: %.0f stored, %.2f CPU-s/M)",
+		head, r.Steady.EventsPerSecond, r.Steady.throughput(), r.Steady.perMillion(), r.Steady.Latency.P50, r.Steady.Latency.P99, r.Steady.Latency.P999,
+		rss>>20, found, r.First.throughput(), r.First.perMillion())
 }

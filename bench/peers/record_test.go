@@ -28,9 +28,9 @@ func TestSpread(t *testing.T) {
 		want   spread
 	}{
 		{nil, spread{}},
-		{[]float64{3}, spread{3, 3, 3}},
-		{[]float64{3, 1, 2}, spread{2, 1, 3}},
-		{[]float64{4, 1, 2, 3}, spread{2.5, 1, 4}},
+		{[]float64{3}, spread{3, 3, 3, 1}},
+		{[]float64{3, 1, 2}, spread{2, 1, 3, 3}},
+		{[]float64{4, 1, 2, 3}, spread{2.5, 1, 4, 4}},
 	} {
 		if got := spreadOf(c.values); got != c.want {
 			t.Errorf("%v: got %v, want %v", c.values, got, c.want)
@@ -41,7 +41,7 @@ func TestSpread(t *testing.T) {
 func TestRatiosAreWithinRounds(t *testing.T) {
 	t.Parallel()
 	// Over all rounds the rates differ by a factor of 2; within each by the same.
-	if got := made().ratio(vmInflux, penstock, "R1", rate); got != (spread{2, 2, 2}) {
+	if got := made().ratio(vmInflux, penstock, "R1", rate); got != (spread{2, 2, 2, 2}) {
 		t.Errorf("got %v", got)
 	}
 }
@@ -50,7 +50,7 @@ func TestFailedRunsAreLeftOutAndNamed(t *testing.T) {
 	t.Parallel()
 	rec := made()
 	rec.Runs[0].Error = "it burst"
-	if got := rec.over(penstock, "R1", rate); got != (spread{2000, 2000, 2000}) {
+	if got := rec.over(penstock, "R1", rate); got != (spread{2000, 2000, 2000, 1}) {
 		t.Errorf("got %v", got)
 	}
 	if notes := rec.notes(); !strings.Contains(notes, "penstock on R1, round 1: it burst") {

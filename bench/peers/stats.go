@@ -3,7 +3,10 @@ package main
 import "slices"
 
 // spread is what several rounds came to.
-type spread struct{ Median, Min, Max float64 }
+type spread struct {
+	Median, Min, Max float64
+	Rounds           int
+}
 
 func spreadOf(values []float64) spread {
 	if len(values) == 0 {
@@ -11,7 +14,7 @@ func spreadOf(values []float64) spread {
 	}
 	v := slices.Sorted(slices.Values(values))
 	n := len(v)
-	return spread{(v[(n-1)/2] + v[n/2]) / 2, v[0], v[n-1]}
+	return spread{(v[(n-1)/2] + v[n/2]) / 2, v[0], v[n-1], n}
 }
 
 func sum(values []float64) float64 {

@@ -258,8 +258,12 @@ func table(heads []string, rows [][]string) string {
 	return b.String()
 }
 
-// text is the median with least and greatest, as in "512 (498–530)".
+// text is the median with least and greatest, as in "512 (498–530)"; a dash
+// where there was no run.
 func (s spread) text(digits int) string {
+	if s.Rounds == 0 {
+		return "–"
+	}
 	m, lo, hi := number(s.Median, digits), number(s.Min, digits), number(s.Max, digits)
 	if lo == hi {
 		return m
