@@ -42,9 +42,9 @@ test: ## Run all tests with the race detector
 	$(GO) test -C bench/peers ./...
 	$(GO) test -race -C bench/gate ./...
 
-test-faults: ## The long forms of the fault tests (kill -9, power cuts, full disks, torn logs); takes root and half an hour
+test-faults: ## The long forms of the fault tests (kill -9, power cuts, full disks, torn logs, networks); takes root and an hour
 	.ci/install
-	PENSTOCK_FAULTS=1 $(GO) test -count=1 -v -timeout 60m -run 'TornTail|GarbageSectors|BitFlips|Crashes|EveryCallFails|KillNine|PowerCut|StoreAway|JournalDiskFull|SyncError' ./ingest/journal ./cmd/penstock/e2e
+	PENSTOCK_FAULTS=1 $(GO) test -count=1 -v -timeout 90m -run 'TornTail|GarbageSectors|BitFlips|Crashes|EveryCallFails|KillNine|PowerCut|StoreAway|JournalDiskFull|SyncError|RemoteFaults|StoreKilled' ./ingest/journal ./cmd/penstock/e2e
 
 lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

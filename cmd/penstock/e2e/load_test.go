@@ -18,6 +18,7 @@ type load struct {
 	client  *http.Client
 	workers []*loadWorker
 	url     atomic.Pointer[string]
+	pause   time.Duration // of a worker between two requests
 	stopped atomic.Bool
 	wg      sync.WaitGroup
 	acked   atomic.Int64 // events
@@ -55,6 +56,7 @@ func (l *load) start(s *server, base int64) {
 		l.wg.Go(func() {
 			for !l.stopped.Load() {
 				l.round(w, base)
+				time.Sleep(l.pause)
 			}
 		})
 	}

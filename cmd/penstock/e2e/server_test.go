@@ -239,6 +239,20 @@ func (s *server) metric(name string) float64 {
 	return 0
 }
 
+// metrics returns all lines of /metrics; none if the server is not there.
+func (s *server) metrics() map[string]float64 {
+	_, body := s.get("/metrics")
+	all := map[string]float64{}
+	for line := range strings.Lines(body) {
+		if i := strings.LastIndexByte(strings.TrimSpace(line), ' '); i > 0 {
+			if v, err := strconv.ParseFloat(strings.TrimSpace(line[i:]), 64); err == nil {
+				all[line[:i]] = v
+			}
+		}
+	}
+	return all
+}
+
 // eventually calls check until it returns nil, at most for the time limit.
 func eventually(t *testing.T, limit time.Duration, check func() error) {
 	t.Helper()
