@@ -54,6 +54,7 @@ func TestRemoteFaults(t *testing.T) {
 		start func(*testing.T) remoteStore
 	}{
 		{"victoriametrics", startVictoriaMetrics},
+		{"influxdb", startInflux},
 		{"postgres", startPostgres},
 	} {
 		t.Run(c.name, func(t *testing.T) { remoteFaults(t, c.start(t)) })

@@ -43,6 +43,18 @@ func startVictoriaMetrics(t *testing.T) remoteStore {
 	}
 }
 
+func startInflux(t *testing.T) remoteStore {
+	influx := sinktest.StartInflux(t, "fleet")
+	return remoteStore{
+		addr: strings.TrimPrefix(influx.URL, "http://"),
+		web:  true,
+		sink: func(addr string) string {
+			return fmt.Sprintf("type: influx\n  influx: {url: \"http://%s\", database: fleet, timeout: 2s}\n", addr)
+		},
+		read: func() (sinktest.Samples, error) { return influx.Selected("fleet", "telemetry") },
+	}
+}
+
 func startPostgres(t *testing.T) remoteStore {
 	pg := sinktest.StartPostgres(t, "fsync=on")
 	db := pg.Database(t)
