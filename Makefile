@@ -11,7 +11,7 @@ SCENARIO ?= steady
 # Revision that `make bench-gate` compares with, and a file to lock meanwhile.
 BASE     ?=
 LOCK     ?=
-# Further flags of bench-peers, bench-growth and bench-gate-prove.
+# Further flags of bench-peers, bench-growth, bench-forward and bench-gate-prove.
 ARGS     ?=
 VM       := github.com/VictoriaMetrics/VictoriaMetrics
 TELEGRAF := custom,inputs.http_listener_v2,parsers.json,outputs.influxdb,serializers.influx
@@ -19,7 +19,7 @@ TELEGRAF := custom,inputs.http_listener_v2,parsers.json,outputs.influxdb,seriali
 DATA_DIR ?= ./penstock-data
 TOOLS    := build/tools
 
-.PHONY: help build fleet run demo test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove bench-peers bench-growth k6 loadtest docs clean
+.PHONY: help build fleet run demo test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove bench-peers bench-growth bench-forward k6 loadtest docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,13 +84,18 @@ bench-peers: build fleet peers ## Run Penstock, VictoriaMetrics, vmagent and Tel
 bench-growth: build fleet peers ## Cost per event by number of devices and by size of request; writes docs/benchmarks.md [ARGS=-quick]
 	bin/bench-peers growth -lock '$(LOCK)' $(ARGS)
 
+bench-forward: build fleet peers-vm ## Penstock and vmagent, each forwarding R1 to VictoriaMetrics by remote write; writes docs/benchmarks.md [ARGS=-quick]
+	bin/bench-peers forward -lock '$(LOCK)' $(ARGS)
+
 # VictoriaMetrics' programs come from the version that Penstock embeds.
 # Telegraf takes a minute and many downloads; it is left out where it does
 # not build.
-.PHONY: peers
-peers: bin/bench-peers
+.PHONY: peers peers-vm
+peers-vm: bin/bench-peers
 	$(GO) build -trimpath -o bin/peers/victoria-metrics $(VM)/app/victoria-metrics
 	$(GO) build -trimpath -o bin/peers/vmagent $(VM)/app/vmagent
+
+peers: peers-vm
 	$(GO) build -C bench/peers/telegraf -trimpath -tags $(TELEGRAF) -o $(CURDIR)/bin/peers/telegraf \
 		github.com/influxdata/telegraf/cmd/telegraf || echo 'make: going on without Telegraf' >&2
 

@@ -87,15 +87,9 @@ func halfOf(rec *record, round int) float64 {
 // session does the jobs that plan wants done, keeps the record of them in
 // o.dir, and writes the docs at the end if that is wanted.
 func (o options) session(ctx context.Context, command string, plan func(*record, []peer, func(job) error) error) error {
-	peers, missing, err := o.choose()
+	peers, missing, err := o.choose(command)
 	if err != nil {
 		return err
-	}
-	if command == "growth" {
-		peers = slices.DeleteFunc(peers, func(p peer) bool { return !slices.Contains(grown, p.name) })
-		missing = nil
-	} else {
-		peers = slices.DeleteFunc(peers, func(p peer) bool { return p.name == vmLabels })
 	}
 	for _, name := range missing {
 		fmt.Fprintf(os.Stderr, "%s was not built and is left out\n", name)

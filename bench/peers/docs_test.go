@@ -13,7 +13,7 @@ import (
 func TestDocsShowTheRecords(t *testing.T) {
 	t.Parallel()
 	const repo = "../.."
-	for _, command := range []string{"compare", "growth"} {
+	for _, command := range []string{"compare", "growth", "forward"} {
 		rec, err := readRecord(filepath.Join(repo, docsDir, command+".json"))
 		if errors.Is(err, fs.ErrNotExist) {
 			t.Logf("there is no record of %s yet", command)

@@ -5,6 +5,7 @@
 //
 //	peers compare [flags]    Penstock and its peers on R1, R2, R3, and at half of the peak
 //	peers growth [flags]     cost per event by number of devices and by size of request
+//	peers forward [flags]    Penstock and vmagent before the same store
 //	peers render [flags]     write the docs again from the records
 //
 // Exit status: 0; 1 where Penstock lost or invented an event; 2 after another
@@ -55,7 +56,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("want a command: compare, growth or render")
+		return errors.New("want a command: compare, growth, forward or render")
 	}
 	command := args[0]
 	o, err := parse(command, args[1:])
@@ -67,6 +68,8 @@ func run(ctx context.Context, args []string) error {
 		return compare(ctx, o)
 	case "growth":
 		return growth(ctx, o)
+	case "forward":
+		return forward(ctx, o)
 	case "render":
 		return render(o)
 	}

@@ -104,7 +104,7 @@ func (s *site) phases(ctx context.Context, j job, r *result) error {
 	if r.Steady.Drain, err = s.quiet(ctx, j.peer, c, r.Acknowledged); err != nil {
 		return err
 	}
-	if j.peer.name == penstock {
+	if j.peer.ledger {
 		if err := c.balances(ctx, r.Acknowledged); err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func (s *site) phases(ctx context.Context, j job, r *result) error {
 	if r.Samples, err = count(ctx, url); err != nil {
 		return err
 	}
-	if want := samplesPerEvent * r.Acknowledged; j.peer.name == penstock && r.Samples != want {
+	if want := samplesPerEvent * r.Acknowledged; j.peer.ledger && r.Samples != want {
 		return fmt.Errorf("%w: %d events were acknowledged, so that %d samples should be in the store, and %d are",
 			errUnfaithful, r.Acknowledged, want, r.Samples)
 	}
@@ -175,7 +175,7 @@ func (s *site) quiet(ctx context.Context, p peer, c *chain, acknowledged uint64)
 		if err != nil {
 			return false, err
 		}
-		if p.name == penstock {
+		if p.ledger {
 			return m[`penstock_events_in_flight`] == 0, nil
 		}
 		rows := m.sum("vm_rows_inserted_total")
@@ -188,7 +188,7 @@ func (s *site) quiet(ctx context.Context, p peer, c *chain, acknowledged uint64)
 		return 0, fmt.Errorf("events stay in flight: %w", err)
 	}
 	took := time.Since(begin)
-	if p.name != penstock {
+	if !p.ledger {
 		took = moved.Sub(begin)
 	}
 	return took.Seconds(), nil

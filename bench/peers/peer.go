@@ -22,6 +22,11 @@ type peer struct {
 	// What it does for an event before or after the answer, for the tables.
 	durable, validates, enriches string
 
+	// commands are those that it runs in.
+	commands []string
+	// ledger is set for Penstock, whose own account is held to the generator's.
+	ledger bool
+
 	// start starts the chain and returns it with the URL to post to.
 	start func(context.Context, *site) (*chain, error)
 	// reopen starts the store alone, on what the chain left behind.
@@ -32,7 +37,7 @@ type peer struct {
 type chain struct {
 	processes []*process // in the order of peer.programs
 	target    string     // where the generator posts to
-	metrics   string     // of the store
+	metrics   string     // of the store, or of Penstock, which knows what its store has
 }
 
 // site is where a peer runs once.
@@ -49,34 +54,61 @@ const (
 	vmagent  = "vmagent"
 	telegraf = "telegraf"
 	vmLabels = "vm-labels"
+
+	forwarding     = "forward"
+	forwardingBare = "forward-bare"
+	forwardingZstd = "forward-zstd"
 )
 
-// allPeers are in the order of the tables. The last is for growth only.
+// allPeers are in the order of the tables.
 var allPeers = []peer{
 	{
 		name: penstock, title: "**Penstock**, JSON", programs: []string{"penstock"}, format: "penstock",
 		durable: "synced before the answer", validates: "each event", enriches: "3 labels per device",
+		commands: []string{"compare", "growth"}, ledger: true,
 		start: startPenstock, reopen: reopenPenstock,
 	},
 	{
 		name: vmInflux, title: "VictoriaMetrics, Influx lines", programs: []string{"victoria-metrics"}, format: "influx",
 		durable: "no", validates: "no", enriches: "no",
-		start: startVictoriaMetrics, reopen: reopenVictoriaMetrics,
+		commands: []string{"compare", "growth"},
+		start:    startVictoriaMetrics, reopen: reopenVictoriaMetrics,
 	},
 	{
 		name: vmJSON, title: "VictoriaMetrics, its JSON lines", programs: []string{"victoria-metrics"}, format: "vmjson",
 		durable: "no", validates: "no", enriches: "no",
-		start: startVictoriaMetrics, reopen: reopenVictoriaMetrics,
+		commands: []string{"compare"},
+		start:    startVictoriaMetrics, reopen: reopenVictoriaMetrics,
+	},
+	{
+		name: forwarding, title: "**Penstock**, JSON, snappy", programs: []string{"penstock", "victoria-metrics"}, format: "penstock",
+		durable: "synced before the answer", validates: "each event", enriches: "3 labels per device",
+		commands: []string{"forward"}, ledger: true,
+		start: startForwarding("snappy", true), reopen: reopenVictoriaMetrics,
+	},
+	{
+		name: forwardingZstd, title: "**Penstock**, JSON, zstd", programs: []string{"penstock", "victoria-metrics"}, format: "penstock",
+		durable: "synced before the answer", validates: "each event", enriches: "3 labels per device",
+		commands: []string{"forward"}, ledger: true,
+		start: startForwarding("zstd", true), reopen: reopenVictoriaMetrics,
+	},
+	{
+		name: forwardingBare, title: "**Penstock**, JSON, snappy, journal.sync=off and nothing to enrich", programs: []string{"penstock", "victoria-metrics"}, format: "penstock",
+		durable: "written, not synced", validates: "each event", enriches: "no",
+		commands: []string{"forward"}, ledger: true,
+		start: startForwarding("snappy", false), reopen: reopenVictoriaMetrics,
 	},
 	{
 		name: vmagent, title: "vmagent, Influx lines, to VictoriaMetrics", programs: []string{"vmagent", "victoria-metrics"}, format: "influx",
 		durable: "no", validates: "no", enriches: "no",
-		start: startVmagent, reopen: reopenVictoriaMetrics,
+		commands: []string{"compare", "forward"},
+		start:    startVmagent, reopen: reopenVictoriaMetrics,
 	},
 	{
 		name: telegraf, title: "Telegraf, JSON, to VictoriaMetrics", programs: []string{"telegraf", "victoria-metrics"}, format: "penstock",
 		durable: "no", validates: "no", enriches: "no",
-		start: startTelegraf, reopen: reopenVictoriaMetrics,
+		commands: []string{"compare"},
+		start:    startTelegraf, reopen: reopenVictoriaMetrics,
 	},
 	{
 		// As many labels as Penstock's enrichment adds, so that as much has to
@@ -84,7 +116,8 @@ var allPeers = []peer{
 		name: vmLabels, title: "VictoriaMetrics, Influx lines, 3 labels more", programs: []string{"victoria-metrics"}, format: "influx",
 		path:    "/write?precision=ms&extra_label=site=site-001&extra_label=customer=customer-01&extra_label=model=TX-101",
 		durable: "no", validates: "no", enriches: "no",
-		start: startVictoriaMetrics, reopen: reopenVictoriaMetrics,
+		commands: []string{"growth"},
+		start:    startVictoriaMetrics, reopen: reopenVictoriaMetrics,
 	},
 }
 
@@ -96,16 +129,16 @@ func (o options) binary(program string) string {
 	return filepath.Join(o.bin, "peers", program)
 }
 
-// choose returns the peers to run: those that were asked for, or all of which
-// all programs were built. Those that were not are named in missing.
-func (o options) choose() (chosen []peer, missing []string, err error) {
+// choose returns the peers of a command to run: those that were asked for, or
+// all of which all programs were built. Those that were not are named in missing.
+func (o options) choose(command string) (chosen []peer, missing []string, err error) {
 	for _, name := range o.peers {
 		if !slices.ContainsFunc(allPeers, func(p peer) bool { return p.name == name }) {
 			return nil, nil, fmt.Errorf("no such peer: %s", name)
 		}
 	}
 	for _, p := range allPeers {
-		if o.peers != nil && !slices.Contains(o.peers, p.name) {
+		if !slices.Contains(p.commands, command) || o.peers != nil && !slices.Contains(o.peers, p.name) {
 			continue
 		}
 		built := true
@@ -120,7 +153,7 @@ func (o options) choose() (chosen []peer, missing []string, err error) {
 		switch {
 		case built:
 			chosen = append(chosen, p)
-		case o.peers != nil || p.name == penstock:
+		case o.peers != nil || p.programs[0] == "penstock":
 			return nil, nil, fmt.Errorf("%s was not built: make bench-peers builds what it runs", p.name)
 		default:
 			missing = append(missing, p.name)
@@ -136,7 +169,7 @@ func (c *chain) kill() {
 }
 
 func startPenstock(ctx context.Context, s *site) (*chain, error) {
-	p, target, ops, err := s.penstock(ctx, "penstock")
+	p, target, ops, err := s.penstock(ctx, "penstock", s.enrichment())
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +177,7 @@ func startPenstock(ctx context.Context, s *site) (*chain, error) {
 }
 
 func reopenPenstock(ctx context.Context, s *site) (*process, string, error) {
-	p, _, ops, err := s.penstock(ctx, "penstock-again")
+	p, _, ops, err := s.penstock(ctx, "penstock-again", s.enrichment())
 	return p, ops, err
 }
 
@@ -224,7 +257,47 @@ func (s *site) before(ctx context.Context, front func(store string) (*process, s
 	return &chain{append([]*process{p}, c.processes...), target, c.metrics}, nil
 }
 
-func (s *site) penstock(ctx context.Context, name string) (p *process, devices, ops string, err error) {
+// forwardConfig has a sink and no store.
+const forwardConfig = `store:
+  enabled: false
+sinks:
+  - name: central
+    type: remote_write
+    remote_write:
+      url: %s/api/v1/write
+      compression: %s
+`
+
+// startForwarding forwards by remote write, with a full set of promises or
+// without those that vmagent does not make.
+func startForwarding(compression string, full bool) func(context.Context, *site) (*chain, error) {
+	return func(ctx context.Context, s *site) (*chain, error) {
+		metrics := ""
+		c, err := s.before(ctx, func(store string) (*process, string, error) {
+			config := fmt.Sprintf(forwardConfig, store, compression)
+			if full {
+				config += s.enrichment()
+			} else {
+				config += "journal:\n  sync: \"off\"\n"
+			}
+			p, target, ops, err := s.penstock(ctx, "penstock", config)
+			metrics = ops + "/metrics"
+			return p, target, err
+		})
+		if err != nil {
+			return nil, err
+		}
+		c.metrics = metrics
+		return c, nil
+	}
+}
+
+// enrichment is the section of Penstock's configuration that names the table.
+func (s *site) enrichment() string {
+	return fmt.Sprintf("enrichment:\n  sources:\n    - path: %s\n", s.table)
+}
+
+func (s *site) penstock(ctx context.Context, name, text string) (p *process, devices, ops string, err error) {
 	var addr [2]string
 	for i := range addr {
 		if addr[i], err = freeAddress(); err != nil {
@@ -232,7 +305,6 @@ func (s *site) penstock(ctx context.Context, name string) (p *process, devices, 
 		}
 	}
 	config := filepath.Join(s.dir, "penstock.yaml")
-	text := fmt.Sprintf("enrichment:\n  sources:\n    - path: %s\n", s.table)
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, "", "", err
 	}

@@ -15,7 +15,7 @@ const docsDir = "docs/benchmarks"
 // render writes what the docs show from the records in them, of which any may
 // be missing.
 func render(o options) error {
-	for _, command := range []string{"compare", "growth"} {
+	for _, command := range []string{"compare", "growth", "forward"} {
 		dir := filepath.Join(o.repo, docsDir)
 		rec, err := readRecord(filepath.Join(dir, command+".json"))
 		if errors.Is(err, fs.ErrNotExist) {

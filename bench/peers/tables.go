@@ -40,6 +40,9 @@ func (r *record) tables() []string {
 	if r.Command == "growth" {
 		return []string{r.provenance(), r.growthTable("devices", byDevices), r.newTable(), r.growthTable("events per POST", bySize), r.notes()}
 	}
+	if r.Command == "forward" {
+		return []string{r.provenance(), r.forwardTable(), r.forwardRatios(), r.notes()}
+	}
 	blocks := []string{r.provenance()}
 	for _, w := range workTitles {
 		if t := r.workTable(w.name); t != "" {
