@@ -88,7 +88,7 @@ func parse(command string, args []string) (options, error) {
 	f.StringVar(&peers, "peers", "", "programs to run, separated by commas; empty is all that were built")
 	f.IntVar(&o.rounds, "rounds", 0, "runs of each program and work; 0 is 3 for compare and 2 for growth")
 	f.DurationVar(&o.duration, "duration", 0, "how long a run sends; 0 is 10s for compare and 6s for growth")
-	f.DurationVar(&o.settle, "settle", 2*time.Second, "how long a program is left alone between the first events and the run, once nothing is in flight")
+	f.DurationVar(&o.settle, "settle", 2*time.Second, "how long a program is left alone between the first events and the run, at least, once nothing is in flight; it goes on until the program is idle")
 	f.BoolVar(&o.quick, "quick", false, "one round of 2s each, for those who change this tool; the docs are left alone")
 	f.BoolVar(&o.docs, "docs", true, "write the tables and plots into the docs, where all works and programs ran")
 	f.Func("set", "a setting of Penstock's as KEY=VALUE, as often as needed; the docs are left alone", func(v string) error {

@@ -84,10 +84,7 @@ func (s *site) phases(ctx context.Context, j job, r *result) error {
 	if r.First.Drain, err = s.quiet(ctx, j.peer, c, r.Acknowledged); err != nil {
 		return err
 	}
-	if err := pause(ctx, s.settle); err != nil {
-		return err
-	}
-	between, err := c.cpu()
+	between, err := s.settled(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -192,6 +189,32 @@ func (s *site) quiet(ctx context.Context, p peer, c *chain, acknowledged uint64)
 		took = moved.Sub(begin)
 	}
 	return took.Seconds(), nil
+}
+
+// settled leaves the chain alone for the settle time, and then for as long as
+// it is still busy with the first events, so that the run does not pay for the
+// series: programs that acknowledge early create them late. It returns what
+// each program has used until then.
+func (s *site) settled(ctx context.Context, c *chain) ([]float64, error) {
+	const (
+		window  = 500 * time.Millisecond
+		idle    = 0.15 // of a core
+		longest = 30 * time.Second
+	)
+	if err := pause(ctx, s.settle); err != nil {
+		return nil, err
+	}
+	used, err := c.cpu()
+	for deadline := time.Now().Add(longest); err == nil && time.Now().Before(deadline); {
+		before := used
+		if err := pause(ctx, window); err != nil {
+			return nil, err
+		}
+		if used, err = c.cpu(); err == nil && sum(minus(used, before)) < idle*window.Seconds() {
+			break
+		}
+	}
+	return used, err
 }
 
 // cpu is what each program has used since it started.
