@@ -80,6 +80,12 @@ func (s *Sink) SetDefaults() {
 		File:        file.DefaultConfig(),
 	}
 	switch s.Type {
+	case TypeRemoteWrite:
+		// Labels are sent once per series and write, and a request has a bound
+		// of its own.
+		s.Delivery.BatchBytes = 16 << 20
+		s.Delivery.MemoryBytes = 64 << 20
+		s.Delivery.MaxEvents = 0
 	case TypePostgres:
 		s.Delivery.Hold = 0 // what is committed is safe
 	case TypeFile:
