@@ -9,9 +9,9 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// Limits of a window, of which there are two. They bound its memory to about
-// 60 MiB; it takes what it needs, 60 bytes per event of three fields and some
-// 150 per group and label set.
+// Limits of a window, of which there are two. They bound the memory of each to
+// about 60 MiB; it takes what it needs, 60 bytes per event of three fields and
+// some 150 per group and label set.
 const (
 	maxWindowEvents = 256 << 10
 	maxWindowValues = 1 << 20
