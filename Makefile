@@ -56,8 +56,8 @@ lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
 
 fuzz: ## Fuzz decoder, remote write and line protocol against other implementations, each for FUZZTIME (60s)
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./ingest/decode
-	$(GO) test -run '^$$' -fuzz '^FuzzEncoder$$' -fuzztime $(FUZZTIME) ./sink/remotewrite
-	$(GO) test -run '^$$' -fuzz '^FuzzLine$$' -fuzztime $(FUZZTIME) ./sink/influx
+	$(GO) test -run '^$$' -fuzz '^FuzzEncoder$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./sink/remotewrite
+	$(GO) test -run '^$$' -fuzz '^FuzzLine$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./sink/influx
 
 bench: bin/bench-gate ## Run the benchmarks of the hot path and print a table
 	$(GO) test -run '^$$' -bench . -cpu 1 ./bench | bin/bench-gate table

@@ -73,6 +73,41 @@ func TestWhatIsSent(t *testing.T) {
 	}
 }
 
+// TestSameLabelsOfAnotherOrigin has the same series with a tag of its own, a
+// label of enrichment, both, and one of the sink's.
+func TestSameLabelsOfAnotherOrigin(t *testing.T) {
+	t.Parallel()
+	b := new(event.Pool).Get(0)
+	for i, c := range []struct{ tag, label, zone string }{
+		{"a", "", "x"}, {"", "a", "y"}, {"b", "a", ""}, {"a", "a", "z"},
+	} {
+		if c.tag != "" {
+			b.AddTag("site", c.tag)
+		}
+		if c.zone != "" {
+			b.AddTag("zone", c.zone)
+		}
+		b.AddField("v", float64(i))
+		b.Commit(i, "d", int64(100-i))
+		if c.label != "" {
+			b.Events[i].Labels = newLabels(t, "site", c.label)
+		}
+	}
+	series := 0
+	w := offline(t, func(c *Config) { c.Labels = map[string]string{"zone": "sink's"} }, func(plain []byte) error {
+		got := sinktest.Samples{}
+		err := decode(got, plain)
+		series += len(got)
+		if got.Len() != 4 {
+			t.Errorf("got %v", got)
+		}
+		return err
+	})
+	if err := w.Write(t.Context(), []*event.Batch{b}); err != nil || series != 1 {
+		t.Errorf("%d series, %v", series, err)
+	}
+}
+
 // TestManyFields has a device whose events have ever other fields.
 func TestManyFields(t *testing.T) {
 	t.Parallel()
@@ -130,7 +165,7 @@ func TestLargeWritesInWindows(t *testing.T) {
 			return decode(got, plain)
 		})
 		s := w.take()
-		s.window.maxGroups, s.window.maxSamples = limits[0], limits[1]
+		s.window.maxShapes, s.window.maxSamples = limits[0], limits[1]
 		w.give(s)
 		if err := w.Write(t.Context(), batches); err != nil {
 			t.Fatal(err)

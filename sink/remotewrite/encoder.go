@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
-
-	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // nameLabel is the label that has the metric's name.
@@ -39,47 +37,32 @@ const (
 // They are then copied for each series, and never made for a sample.
 type encoder struct {
 	prefix string
-	before []byte
-	after  []byte
-}
-
-// labels encodes the labels of a group, which are sorted.
-func (e *encoder) labels(list []event.Label) {
-	e.before, e.after = e.before[:0], e.after[:0]
-	for i := range list {
-		l := &list[i]
-		if l.Name < nameLabel {
-			e.before = appendLabel(e.before, l.Name, l.Value)
-		} else {
-			e.after = appendLabel(e.after, l.Name, l.Value)
-		}
-	}
 }
 
 // size returns an upper bound of what appendSeries appends, in bytes.
-func (e *encoder) size(field string, samples int) int {
-	return len(e.before) + len(e.after) + len(nameLabel) + len(e.prefix) + len(field) + 32 + maxSample*samples
+func (e *encoder) size(labels int, field string, samples int) int {
+	return labels + len(nameLabel) + len(e.prefix) + len(field) + 32 + maxSample*samples
 }
 
 // maxSample is the size of a sample whose timestamp is negative.
 const maxSample = 2 + 9 + 11
 
-// appendSeries appends a TimeSeries with the labels of the last call of
-// labels, the field's name, and the samples.
-func (e *encoder) appendSeries(dst []byte, field string, samples []sample) []byte {
+// appendSeries appends a TimeSeries with the labels before and after its name,
+// the field's name, and the samples.
+func (e *encoder) appendSeries(dst, before, after []byte, field string, samples []sample) []byte {
 	metric := len(e.prefix) + len(field)
 	label := 1 + varintLen(len(nameLabel)) + len(nameLabel) + 1 + varintLen(metric) + metric
-	size := len(e.before) + len(e.after) + 1 + varintLen(label) + label
+	size := len(before) + len(after) + 1 + varintLen(label) + label
 	for i := range samples {
 		size += 2 + sampleLen(samples[i].timestamp)
 	}
 	dst = binary.AppendUvarint(append(dst, tagTimeSeries), uint64(size))
-	dst = append(dst, e.before...)
+	dst = append(dst, before...)
 	dst = binary.AppendUvarint(append(dst, tagLabel), uint64(label))
 	dst = append(append(dst, tagName, byte(len(nameLabel))), nameLabel...)
 	dst = binary.AppendUvarint(append(dst, tagText), uint64(metric))
 	dst = append(append(dst, e.prefix...), field...)
-	dst = append(dst, e.after...)
+	dst = append(dst, after...)
 	for i := range samples {
 		s := &samples[i]
 		dst = append(dst, tagSample, byte(sampleLen(s.timestamp)), tagValue)

@@ -1,18 +1,21 @@
 package remotewrite
 
 import (
+	"bytes"
 	"hash/maphash"
 	"math"
 	"slices"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink/remote"
 )
 
-// Limits of a window, which bound its memory to about 60 MiB; it takes what
+// Limits of a window, which bound its memory to about 80 MiB; it takes what
 // it needs.
 const (
-	maxWindowGroups  = 128 << 10
+	maxWindowShapes  = 128 << 10
 	maxWindowSamples = 1 << 20
+	maxWindowLabels  = 16 << 20
 )
 
 // manySeries is the number of series of a group from which on they are looked
@@ -22,29 +25,44 @@ const manySeries = 128
 // window sorts the samples of a write by series, so that a series' labels are
 // sent once, and its samples in the order of their time.
 //
-// A group is a set of labels: that of a device with its tags and enrichment's
-// labels, in whatever order the device writes them. Its series are one per
-// field. Everything in the window refers to the batches, so it lives no
-// longer than one Write.
+// A shape is where an event's labels come from: its device, its tags, in
+// whatever order, and the labels of enrichment. A group is the set of labels
+// that comes of them, encoded; several shapes may have the same, as where
+// enrichment overrides a tag. Its series are one per field. Names of fields
+// and shapes refer to the batches, so a window's content lives no longer than
+// one Write.
 type window struct {
-	maxGroups, maxSamples int // when it is full
+	maxShapes, maxSamples int // when it is full
 
-	seed   maphash.Seed
-	groups []group
-	table  []uint32 // open addressing by a group's hash: its index + 1; 0 is free
-	series []series
-	index  map[seriesKey]uint32 // of groups with many series
+	seed    maphash.Seed
+	merger  *remote.Merger
+	shapes  []shape
+	byShape table
+	groups  []group
+	byGroup table
+	labels  []byte // of the groups
+	series  []series
+	index   map[seriesKey]uint32 // of groups with many series
 
 	samples []sample // in the order of arrival
 	of      []uint32 // the series of each
 	sorted  []sample // series by series
 }
 
-// group is a set of labels, by the first event that has it.
+// shape is where labels come from, by the first event that has it.
+type shape struct {
+	hash  uint64
+	batch *event.Batch
+	event *event.Event
+	group uint32
+}
+
+// group is a set of labels.
 type group struct {
 	hash   uint64
-	batch  *event.Batch
-	event  *event.Event
+	labels uint32 // where they start in window.labels: those before __name__
+	name   uint32 // where those after __name__ start
+	end    uint32
 	first  uint32 // series
 	last   uint32
 	series uint32 // how many
@@ -69,34 +87,42 @@ type sample struct {
 	value     float64
 }
 
-func newWindow() *window {
+func newWindow(merger *remote.Merger) *window {
 	return &window{
-		maxGroups:  maxWindowGroups,
+		maxShapes:  maxWindowShapes,
 		maxSamples: maxWindowSamples,
 
-		seed:  maphash.MakeSeed(),
-		table: make([]uint32, 1<<10),
-		index: map[seriesKey]uint32{},
+		seed:    maphash.MakeSeed(),
+		merger:  merger,
+		byShape: make(table, 1<<10),
+		byGroup: make(table, 1<<10),
+		index:   map[seriesKey]uint32{},
 	}
 }
 
 // reset forgets everything, with its references to batches.
 func (w *window) reset() {
-	clear(w.table)
-	clear(w.groups)
+	clear(w.byShape)
+	clear(w.byGroup)
+	clear(w.shapes)
 	clear(w.series)
 	clear(w.index)
-	w.groups, w.series, w.samples, w.of = w.groups[:0], w.series[:0], w.samples[:0], w.of[:0]
+	w.merger.Reset()
+	w.shapes, w.groups, w.labels = w.shapes[:0], w.groups[:0], w.labels[:0]
+	w.series, w.samples, w.of = w.series[:0], w.samples[:0], w.of[:0]
 }
 
 // full returns true if the next event might not fit.
 func (w *window) full() bool {
-	return len(w.groups) >= w.maxGroups || len(w.samples) >= w.maxSamples
+	return len(w.shapes) >= w.maxShapes || len(w.samples) >= w.maxSamples || len(w.labels) >= maxWindowLabels
 }
 
-// add takes e, an event of b.
-func (w *window) add(b *event.Batch, e *event.Event) {
-	g, isNew := w.group(b, e)
+// add takes e, an event of b. Labels that must not be sent are an error.
+func (w *window) add(b *event.Batch, e *event.Event) error {
+	g, isNew, err := w.group(b, e)
+	if err != nil {
+		return err
+	}
 	fields := b.Fields(e)
 	guess := w.groups[g].first
 	for i := range fields {
@@ -112,54 +138,97 @@ func (w *window) add(b *event.Batch, e *event.Event) {
 		w.samples = append(w.samples, sample{e.Timestamp, f.Value})
 		w.of = append(w.of, at)
 	}
+	return nil
 }
 
 // group returns the group of an event, which it makes if need be.
-func (w *window) group(b *event.Batch, e *event.Event) (g uint32, isNew bool) {
+func (w *window) group(b *event.Batch, e *event.Event) (g uint32, isNew bool, err error) {
 	hash := maphash.String(w.seed, e.Device)
 	tags := b.Tags(e)
 	for i := range tags {
 		// A sum, because the order of tags means nothing.
 		hash += maphash.String(w.seed, tags[i].Name)*31 ^ maphash.String(w.seed, tags[i].Value)
 	}
-	mask := uint64(len(w.table) - 1)
-	i := hash & mask
-	for ; w.table[i] != 0; i = (i + 1) & mask {
-		have := &w.groups[w.table[i]-1]
+	i := w.byShape.slot(hash)
+	for ; w.byShape[i] != 0; i = w.byShape.next(i) {
+		have := &w.shapes[w.byShape[i]-1]
 		if have.hash == hash && have.is(b, e, tags) {
-			return w.table[i] - 1, false
+			return have.group, false, nil
 		}
 	}
-	w.groups = append(w.groups, group{hash: hash, batch: b, event: e, first: uint32(len(w.series))})
-	w.table[i] = uint32(len(w.groups))
-	if 2*len(w.groups) > len(w.table) {
-		w.grow()
+	if g, isNew, err = w.merged(b, e); err != nil {
+		return 0, false, err
 	}
-	return uint32(len(w.groups) - 1), true
-}
-
-// grow doubles the table.
-func (w *window) grow() {
-	w.table = make([]uint32, 2*len(w.table))
-	mask := uint64(len(w.table) - 1)
-	for g := range w.groups {
-		i := w.groups[g].hash & mask
-		for w.table[i] != 0 {
-			i = (i + 1) & mask
+	w.shapes = append(w.shapes, shape{hash: hash, batch: b, event: e, group: g})
+	w.byShape[i] = uint32(len(w.shapes))
+	if w.byShape.crowded(len(w.shapes)) {
+		w.byShape = make(table, 2*len(w.byShape))
+		for i := range w.shapes {
+			w.byShape.insert(w.shapes[i].hash, i)
 		}
-		w.table[i] = uint32(g + 1)
 	}
+	return g, isNew, nil
 }
 
-// is reports whether e, an event of b with these tags, has the labels of g.
-func (g *group) is(b *event.Batch, e *event.Event, tags []event.Label) bool {
-	if g.event.Device != e.Device || g.event.Labels != e.Labels && !g.event.Labels.Equal(e.Labels) {
+// merged returns the group of the labels that come of an event.
+func (w *window) merged(b *event.Batch, e *event.Event) (g uint32, isNew bool, err error) {
+	list, err := w.merger.Merge(b, e)
+	if err != nil {
+		return 0, false, err
+	}
+	start := len(w.labels)
+	for len(list) > 0 && list[0].Name < nameLabel {
+		w.labels = appendLabel(w.labels, list[0].Name, list[0].Value)
+		list = list[1:]
+	}
+	name := len(w.labels)
+	for i := range list {
+		w.labels = appendLabel(w.labels, list[i].Name, list[i].Value)
+	}
+	hash := maphash.Bytes(w.seed, w.labels[start:])
+	i := w.byGroup.slot(hash)
+	for ; w.byGroup[i] != 0; i = w.byGroup.next(i) {
+		have := &w.groups[w.byGroup[i]-1]
+		if have.hash == hash && bytes.Equal(w.labels[have.labels:have.end], w.labels[start:]) {
+			w.labels = w.labels[:start]
+			return w.byGroup[i] - 1, false, nil
+		}
+	}
+	w.groups = append(w.groups, group{hash: hash, labels: uint32(start), name: uint32(name), end: uint32(len(w.labels)), first: uint32(len(w.series))})
+	w.byGroup[i] = uint32(len(w.groups))
+	if w.byGroup.crowded(len(w.groups)) {
+		w.byGroup = make(table, 2*len(w.byGroup))
+		for i := range w.groups {
+			w.byGroup.insert(w.groups[i].hash, i)
+		}
+	}
+	return uint32(len(w.groups) - 1), true, nil
+}
+
+// table finds indices by hash, by open addressing. It holds each index + 1; 0
+// is free. Its size is a power of two.
+type table []uint32
+
+func (t table) slot(hash uint64) uint64 { return hash & uint64(len(t)-1) }
+func (t table) next(slot uint64) uint64 { return (slot + 1) & uint64(len(t)-1) }
+func (t table) crowded(n int) bool      { return 2*n > len(t) }
+func (t table) insert(hash uint64, index int) {
+	i := t.slot(hash)
+	for t[i] != 0 {
+		i = t.next(i)
+	}
+	t[i] = uint32(index + 1)
+}
+
+// is reports whether e, an event of b with these tags, has the shape s.
+func (s *shape) is(b *event.Batch, e *event.Event, tags []event.Label) bool {
+	if s.event.Device != e.Device || s.event.Labels != e.Labels && !s.event.Labels.Equal(e.Labels) {
 		return false
 	}
-	if g.batch == b && b.SameTags(g.event, e) {
+	if s.batch == b && b.SameTags(s.event, e) {
 		return true
 	}
-	have := g.batch.Tags(g.event)
+	have := s.batch.Tags(s.event)
 	return slices.Equal(have, tags) || len(have) == len(tags) && sameSet(have, tags)
 }
 

@@ -39,7 +39,6 @@ var _ sink.Volatile = (*Writer)(nil)
 // scratch is the memory of one Write.
 type scratch struct {
 	window  *window
-	merger  *remote.Merger
 	encoder encoder
 	plain   []byte // the request that is being made
 	packed  []byte
@@ -115,7 +114,9 @@ func (w *Writer) Write(ctx context.Context, batches []*event.Batch) error {
 			if e.Timestamp < oldest {
 				return w.cfg.RefuseOld(e)
 			}
-			s.window.add(b, e)
+			if err := s.window.add(b, e); err != nil {
+				return err
+			}
 			if s.window.full() {
 				if err := w.send(ctx, s); err != nil {
 					return err
@@ -143,27 +144,19 @@ func (w *Writer) Check(ctx context.Context) error {
 func (w *Writer) send(ctx context.Context, s *scratch) error {
 	s.window.sort()
 	s.plain, s.samples = s.plain[:0], 0
-	group := ^uint32(0)
 	for i := range s.window.series {
 		x := &s.window.series[i]
-		if x.group != group {
-			group = x.group
-			g := &s.window.groups[group]
-			labels, err := s.merger.Merge(g.batch, g.event)
-			if err != nil {
-				return err
-			}
-			s.encoder.labels(labels)
-		}
+		g := &s.window.groups[x.group]
+		before, after := s.window.labels[g.labels:g.name], s.window.labels[g.name:g.end]
 		samples := s.window.members(x)
 		for len(samples) > 0 {
 			n := min(len(samples), maxRun)
-			if len(s.plain) > 0 && len(s.plain)+s.encoder.size(x.name, n) > int(w.cfg.MaxRequestBytes) {
+			if len(s.plain) > 0 && len(s.plain)+s.encoder.size(len(before)+len(after), x.name, n) > int(w.cfg.MaxRequestBytes) {
 				if err := w.post(ctx, s); err != nil {
 					return err
 				}
 			}
-			s.plain = s.encoder.appendSeries(s.plain, x.name, samples[:n])
+			s.plain = s.encoder.appendSeries(s.plain, before, after, x.name, samples[:n])
 			s.samples += n
 			samples = samples[n:]
 		}
@@ -200,7 +193,7 @@ func (w *Writer) take() *scratch {
 		w.free = w.free[:n-1]
 		return s
 	}
-	s := &scratch{window: newWindow(), merger: remote.NewMerger(w.cfg.LabelConfig), encoder: encoder{prefix: w.cfg.MetricPrefix}}
+	s := &scratch{window: newWindow(remote.NewMerger(w.cfg.LabelConfig)), encoder: encoder{prefix: w.cfg.MetricPrefix}}
 	if w.cfg.Compression == compressZstd {
 		// The options are right, so there is no error.
 		s.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
@@ -210,7 +203,6 @@ func (w *Writer) take() *scratch {
 
 func (w *Writer) give(s *scratch) {
 	s.window.reset()
-	s.merger.Reset()
 	w.mu.Lock()
 	w.free = append(w.free, s)
 	w.mu.Unlock()
