@@ -22,7 +22,7 @@ const (
 	tagText       = 2<<3 | 2
 	tagSample     = 2<<3 | 2
 	tagValue      = 1<<3 | 1
-	tagTimestamp  = 2<<3 | 0
+	tagTimestamp  = 2 << 3 // wire type 0
 )
 
 // encoder writes prompb.WriteRequest by hand, in one pass:

@@ -65,8 +65,6 @@ func (s *sinkSet) all() []*outlet {
 // change is what an apply did.
 type change struct{ added, changed, removed []string }
 
-func (c change) empty() bool { return len(c.added)+len(c.changed)+len(c.removed) == 0 }
-
 // apply makes the sinks those of wanted: it adds, changes and removes. Sinks
 // that stay as they are notice nothing. After an error the set is what it was.
 func (s *sinkSet) apply(ctx context.Context, wanted []config.Sink) (change, error) {
