@@ -99,15 +99,21 @@ func (s *Sink) SetDefaults() {
 func (s Sink) Destination() string {
 	switch s.Type {
 	case TypeRemoteWrite:
-		return s.RemoteWrite.URL
+		return withoutQuery(s.RemoteWrite.URL)
 	case TypeInflux:
-		return s.Influx.URL
+		return withoutQuery(s.Influx.URL)
 	case TypePostgres:
 		return "table " + s.Postgres.Schema + "." + s.Postgres.Table
 	case TypeFile:
 		return s.File.Path
 	}
 	return ""
+}
+
+// withoutQuery returns the URL without what may hold a token.
+func withoutQuery(address string) string {
+	before, _, _ := strings.Cut(address, "?")
+	return before
 }
 
 // SinkTypes are the types that a sink may have, which are the names of their

@@ -158,3 +158,13 @@ func TestChanged(t *testing.T) {
 		t.Errorf("nothing changed, got %v", got)
 	}
 }
+
+// TestDestinationTellsNoToken: what /readyz and `sink list` show of a URL.
+func TestDestinationTellsNoToken(t *testing.T) {
+	t.Parallel()
+	s := Sink{Type: TypeInflux}
+	s.Influx.URL = "https://influx.example/write?token=secret"
+	if got := s.Destination(); got != "https://influx.example/write" {
+		t.Errorf("got %q", got)
+	}
+}
