@@ -12,29 +12,6 @@ import (
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
 
-// hundredThousand returns 100,000 events, recorded and simulated.
-func hundredThousand(t *testing.T) []*event.Batch {
-	t.Helper()
-	batches := sinktest.Real(t)
-	n := 0
-	for _, b := range batches {
-		n += len(b.Events)
-	}
-	return append(batches, sinktest.Simulated(100_000-n, time.Now())...)
-}
-
-// writeAll writes in writes of a hundred batches, and some of them twice, as
-// after a crash.
-func writeAll(t *testing.T, w *Writer, batches []*event.Batch) {
-	t.Helper()
-	writes := slices.Collect(slices.Chunk(batches, 100))
-	for _, part := range append(writes, writes[0], writes[len(writes)-1]) {
-		if err := w.Write(t.Context(), part); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // lastWins is what InfluxDB leaves: of several values of one series and time
 // the one that was written last.
 func lastWins(batches []*event.Batch) sinktest.Samples {
@@ -58,8 +35,8 @@ func TestInfluxDB(t *testing.T) {
 	t.Parallel()
 	s := sinktest.StartInflux(t, "db")
 	w := newWriter(t, s.URL, func(c *Config) { c.Database = "db" })
-	batches := hundredThousand(t)
-	writeAll(t, w, batches)
+	batches := sinktest.HundredThousand(t)
+	sinktest.WriteAll(t, w, batches)
 	got, err := s.Selected("db", "telemetry")
 	if err != nil {
 		t.Fatal(err)
@@ -82,8 +59,8 @@ func TestVictoriaMetrics(t *testing.T) {
 					c.Bucket, c.Organization, c.Token = "b", "o", "secret"
 				}
 			})
-			batches := hundredThousand(t)
-			writeAll(t, w, batches)
+			batches := sinktest.HundredThousand(t)
+			sinktest.WriteAll(t, w, batches)
 			want := sinktest.Expect("telemetry_", batches...)
 			sinktest.Eventually(t, 30*time.Second, func() error {
 				got, err := s.Export(`{__name__!=""}`)

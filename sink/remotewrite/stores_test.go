@@ -3,7 +3,6 @@ package remotewrite
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,29 +11,6 @@ import (
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
-
-// hundredThousand returns 100,000 events, recorded and simulated.
-func hundredThousand(t *testing.T) []*event.Batch {
-	t.Helper()
-	batches := sinktest.Real(t)
-	n := 0
-	for _, b := range batches {
-		n += len(b.Events)
-	}
-	return append(batches, sinktest.Simulated(100_000-n, time.Now())...)
-}
-
-// writeAll writes in writes of a hundred batches, and some of them twice, as
-// after a crash.
-func writeAll(t *testing.T, w *Writer, batches []*event.Batch) {
-	t.Helper()
-	writes := slices.Collect(slices.Chunk(batches, 100))
-	for _, part := range append(writes, writes[0], writes[len(writes)-1]) {
-		if err := w.Write(t.Context(), part); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 func TestVictoriaMetrics(t *testing.T) {
 	t.Parallel()
@@ -46,8 +22,8 @@ func TestVictoriaMetrics(t *testing.T) {
 				c.Compression = compression
 				c.MetricPrefix = "iot_"
 			})
-			batches := hundredThousand(t)
-			writeAll(t, w, batches)
+			batches := sinktest.HundredThousand(t)
+			sinktest.WriteAll(t, w, batches)
 			want := sinktest.Expect("iot_", batches...)
 			sinktest.Eventually(t, 30*time.Second, func() error {
 				got, err := s.Export(`{__name__!=""}`)
@@ -64,8 +40,8 @@ func TestPrometheus(t *testing.T) {
 	t.Parallel()
 	s := sinktest.StartPrometheus(t, "20y")
 	w := newWriter(t, s.URL+"/api/v1/write", nil)
-	batches := hundredThousand(t)
-	writeAll(t, w, batches)
+	batches := sinktest.HundredThousand(t)
+	sinktest.WriteAll(t, w, batches)
 	want := sinktest.Expect("", batches...)
 	sinktest.Eventually(t, 30*time.Second, func() error {
 		got, err := s.Raw(`{__name__=~".+"}`, "20y", time.Now().Unix()+1)

@@ -1,6 +1,7 @@
 package sinktest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -49,6 +50,43 @@ func Simulated(n int, end time.Time) []*event.Batch {
 		}
 	}
 	return batches(readings)
+}
+
+// HundredThousand returns at least 100,000 events, recorded and simulated.
+func HundredThousand(t testing.TB) []*event.Batch {
+	t.Helper()
+	const least = 100_000
+	all := Real(t)
+	all = append(all, Simulated(least-events(all), time.Now())...)
+	if n := events(all); n < least {
+		t.Fatalf("only %d events", n)
+	}
+	return all
+}
+
+func events(batches []*event.Batch) int {
+	n := 0
+	for _, b := range batches {
+		n += len(b.Events)
+	}
+	return n
+}
+
+// WriteAll writes in writes of a hundred batches, and some of them twice, as
+// after a crash.
+func WriteAll(t testing.TB, w Writer, batches []*event.Batch) {
+	t.Helper()
+	writes := slices.Collect(slices.Chunk(batches, 100))
+	for _, part := range append(writes, writes[0], writes[len(writes)-1]) {
+		if err := w.Write(t.Context(), part); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Writer is a part of sink.Writer.
+type Writer interface {
+	Write(ctx context.Context, batches []*event.Batch) error
 }
 
 // reading is an event as the simulation has it.
