@@ -59,7 +59,7 @@
 // 0.2 s with 3 million (BenchmarkSync). It keeps rows from the engine for its
 // second half, but Writes only once both windows are full.
 //
-// A window takes up to some 30 MiB. The engine's live memory with 300,000
+// A window takes up to some 60 MiB. The engine's live memory with 300,000
 // series at 0.6 million rows per second is some 200 MiB, which Go's garbage
 // collector adds to unless it is given a memory limit; Config.MemoryLimit has
 // no say in that.
