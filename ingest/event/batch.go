@@ -37,7 +37,7 @@ type Batch struct {
 
 	// Position is where the batch's record starts in the journal, and Next
 	// where the following one does.
-	Position, Next uint64
+	Position, Next Position
 
 	// Total counts the events of the request, valid or not.
 	Total int

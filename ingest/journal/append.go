@@ -93,7 +93,7 @@ func (j *Journal) enqueue(h *recordHeader, payload []byte, wait bool) (Record, *
 		j.wakeWriter()
 	}
 	p.records++
-	j.nextPos += Position(size)
+	j.nextPos += event.Position(size)
 	var g *group
 	if wait {
 		g = p.group
