@@ -36,6 +36,8 @@ var (
 type Record struct {
 	// Pos is its position, Next that of the record after it.
 	Pos, Next event.Position
+	// Seq numbers the records since Open; see event.Batch.
+	Seq uint64
 }
 
 // Journal is an open journal. All methods may be called by any goroutine.
@@ -67,6 +69,7 @@ type Journal struct {
 
 	fill     *pending       // gathers what is appended
 	nextPos  event.Position // of the next record: where fill ends
+	lastSeq  uint64         // of the record that was given a position last
 	inflight int64          // bytes that the writer is writing
 	closing  bool
 	refused  error // why nothing is admitted; wraps ErrFull or ErrFailed
@@ -208,6 +211,16 @@ func (j *Journal) Tail() event.Position {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.nextPos
+}
+
+// TailSeq returns Tail together with the sequence number of the record that
+// was given a position last, 0 if there was none since Open. Records with a
+// greater number lie at or behind the tail, the others before it, whatever
+// becomes of them.
+func (j *Journal) TailSeq() (tail event.Position, last uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.nextPos, j.lastSeq
 }
 
 // Committed returns the position below which each record has been written,
