@@ -87,14 +87,30 @@ func newDuplicates(devices int, set *metrics.Set) *duplicates {
 // drop takes the events of known envelopes out of b and returns how many
 // there were.
 func (d *duplicates) drop(b *event.Batch) int {
-	before := len(b.Events)
 	for i := range b.Envelopes {
-		e := &b.Envelopes[i]
-		if e.HasSeq && e.Boot != "" && d.has(e) {
-			b.Keep(func(ev *event.Event) bool { return ev.Index < e.From || ev.Index >= e.To })
+		if d.has(&b.Envelopes[i]) {
+			before := len(b.Events)
+			dropEnvelopes(b.Envelopes[i:], d.has, b.Keep)
+			return before - len(b.Events)
 		}
 	}
-	return before - len(b.Events)
+	return 0 // as nearly always, without an allocation
+}
+
+// dropEnvelopes has keep drop the events of those envelopes that are known, as
+// the first one is. The envelopes stand in the order of their events and do
+// not overlap, so one pass over the events is enough, in which each envelope
+// is looked up once: a small body may hold as many envelopes as events, each
+// of which was sent before.
+func dropEnvelopes(rest []event.Envelope, known func(*event.Envelope) bool, keep func(func(*event.Event) bool)) {
+	drop := true // the events of rest[0]
+	keep(func(ev *event.Event) bool {
+		for len(rest) > 0 && ev.Index >= rest[0].To {
+			rest = rest[1:]
+			drop = len(rest) > 0 && known(&rest[0])
+		}
+		return !drop || ev.Index < rest[0].From
+	})
 }
 
 // remember notes the envelopes of b, which has been journaled.
@@ -111,7 +127,11 @@ func (d *duplicates) remember(b *event.Batch) {
 	}
 }
 
+// has reports whether e was acknowledged before, as far as is remembered.
 func (d *duplicates) has(e *event.Envelope) bool {
+	if !e.HasSeq || e.Boot == "" {
+		return false
+	}
 	key, s := d.locate(e)
 	s.mu.Lock()
 	defer s.mu.Unlock()

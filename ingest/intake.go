@@ -22,6 +22,7 @@ import (
 type Journal interface {
 	// AppendBatch borrows b, sets its Position and Next, and returns when the
 	// batch is as safe as the acknowledgement that it returns: at most want.
+	// Its errors, and those of Ready, wrap an event.Refusal with their cause.
 	AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error)
 	// Ready returns nil if AppendBatch would take a batch at this moment, and
 	// else its error. It neither blocks nor allocates while all is well.
@@ -169,35 +170,4 @@ func (in *Intake) process(b *event.Batch) {
 	}
 }
 
-// Refusal is an error of Accept that says how to answer the device.
-type Refusal struct {
-	status int
-	code   string
-	detail string
-	retry  time.Duration
-	cause  error
-}
-
-var errDraining = &Refusal{status: 503, code: "draining", detail: "the service is shutting down"}
-
-// NewRefusal returns a refusal. status is 413, 429 or 503; retry 0 leaves the
-// time to wait to the listener.
-func NewRefusal(status int, code, detail string, retry time.Duration, cause error) *Refusal {
-	return &Refusal{status: status, code: code, detail: detail, retry: retry, cause: cause}
-}
-
-// Error returns the detail, which is meant for the device's owner.
-func (r *Refusal) Error() string { return r.detail }
-
-// Unwrap returns the cause.
-func (r *Refusal) Unwrap() error { return r.cause }
-
-// Status returns the HTTP status.
-func (r *Refusal) Status() int { return r.status }
-
-// Code returns the code as it stands on the wire.
-func (r *Refusal) Code() string { return r.code }
-
-// RetryAfter returns how long the device should wait, or 0 if the listener
-// may choose.
-func (r *Refusal) RetryAfter() time.Duration { return r.retry }
+var errDraining = &event.Refusal{Cause: event.Draining, Detail: "the service is shutting down"}

@@ -46,58 +46,61 @@ func corpus(t *testing.T, name string) string {
 // a parser is free to accept or not: the code of the error with the file as
 // the body, "" for none, and whether it may be the value of an unknown member.
 var implementationDefined = map[string]struct {
-	asBody   string
+	asBody   event.Cause
 	asMember bool
 }{
-	"i_number_double_huge_neg_exp.json":                   {"", true},
-	"i_number_huge_exp.json":                              {"", true},
-	"i_number_neg_int_huge_exp.json":                      {"", true},
-	"i_number_pos_double_huge_exp.json":                   {"", true},
-	"i_number_real_neg_overflow.json":                     {"", true},
-	"i_number_real_pos_overflow.json":                     {"", true},
-	"i_number_real_underflow.json":                        {"", true},
-	"i_number_too_big_neg_int.json":                       {"", true},
-	"i_number_too_big_pos_int.json":                       {"", true},
-	"i_number_very_big_negative_int.json":                 {"", true},
-	"i_object_key_lone_2nd_surrogate.json":                {"", true},
-	"i_string_1st_surrogate_but_2nd_missing.json":         {"", true},
-	"i_string_1st_valid_surrogate_2nd_invalid.json":       {"", true},
-	"i_string_UTF-16LE_with_BOM.json":                     {MalformedJSON, false},
-	"i_string_UTF-8_invalid_sequence.json":                {"", true},
-	"i_string_UTF8_surrogate_U+D800.json":                 {"", true},
-	"i_string_incomplete_surrogate_and_escape_valid.json": {"", true},
-	"i_string_incomplete_surrogate_pair.json":             {"", true},
-	"i_string_incomplete_surrogates_escape_valid.json":    {"", true},
-	"i_string_invalid_lonely_surrogate.json":              {"", true},
-	"i_string_invalid_surrogate.json":                     {"", true},
-	"i_string_invalid_utf-8.json":                         {"", true},
-	"i_string_inverted_surrogates_U+1D11E.json":           {"", true},
-	"i_string_iso_latin_1.json":                           {"", true},
-	"i_string_lone_second_surrogate.json":                 {"", true},
-	"i_string_lone_utf8_continuation_byte.json":           {"", true},
-	"i_string_not_in_unicode_range.json":                  {"", true},
-	"i_string_overlong_sequence_2_bytes.json":             {"", true},
-	"i_string_overlong_sequence_6_bytes.json":             {"", true},
-	"i_string_overlong_sequence_6_bytes_null.json":        {"", true},
-	"i_string_truncated-utf-8.json":                       {"", true},
-	"i_string_utf16BE_no_BOM.json":                        {MalformedJSON, false},
-	"i_string_utf16LE_no_BOM.json":                        {MalformedJSON, false},
-	"i_structure_500_nested_arrays.json":                  {"", true},
-	"i_structure_UTF-8_BOM_empty_object.json":             {MalformedJSON, false},
+	"i_number_double_huge_neg_exp.json":                   {none, true},
+	"i_number_huge_exp.json":                              {none, true},
+	"i_number_neg_int_huge_exp.json":                      {none, true},
+	"i_number_pos_double_huge_exp.json":                   {none, true},
+	"i_number_real_neg_overflow.json":                     {none, true},
+	"i_number_real_pos_overflow.json":                     {none, true},
+	"i_number_real_underflow.json":                        {none, true},
+	"i_number_too_big_neg_int.json":                       {none, true},
+	"i_number_too_big_pos_int.json":                       {none, true},
+	"i_number_very_big_negative_int.json":                 {none, true},
+	"i_object_key_lone_2nd_surrogate.json":                {none, true},
+	"i_string_1st_surrogate_but_2nd_missing.json":         {none, true},
+	"i_string_1st_valid_surrogate_2nd_invalid.json":       {none, true},
+	"i_string_UTF-16LE_with_BOM.json":                     {event.Malformed, false},
+	"i_string_UTF-8_invalid_sequence.json":                {none, true},
+	"i_string_UTF8_surrogate_U+D800.json":                 {none, true},
+	"i_string_incomplete_surrogate_and_escape_valid.json": {none, true},
+	"i_string_incomplete_surrogate_pair.json":             {none, true},
+	"i_string_incomplete_surrogates_escape_valid.json":    {none, true},
+	"i_string_invalid_lonely_surrogate.json":              {none, true},
+	"i_string_invalid_surrogate.json":                     {none, true},
+	"i_string_invalid_utf-8.json":                         {none, true},
+	"i_string_inverted_surrogates_U+1D11E.json":           {none, true},
+	"i_string_iso_latin_1.json":                           {none, true},
+	"i_string_lone_second_surrogate.json":                 {none, true},
+	"i_string_lone_utf8_continuation_byte.json":           {none, true},
+	"i_string_not_in_unicode_range.json":                  {none, true},
+	"i_string_overlong_sequence_2_bytes.json":             {none, true},
+	"i_string_overlong_sequence_6_bytes.json":             {none, true},
+	"i_string_overlong_sequence_6_bytes_null.json":        {none, true},
+	"i_string_truncated-utf-8.json":                       {none, true},
+	"i_string_utf16BE_no_BOM.json":                        {event.Malformed, false},
+	"i_string_utf16LE_no_BOM.json":                        {event.Malformed, false},
+	"i_structure_500_nested_arrays.json":                  {none, true},
+	"i_structure_UTF-8_BOM_empty_object.json":             {event.Malformed, false},
 }
 
-// codeOf returns the code of a body's error, "" for none.
-func codeOf(t *testing.T, err error) string {
+// causeOf returns why a body was refused, none if it was not.
+func causeOf(t *testing.T, err error) event.Cause {
 	t.Helper()
 	if err == nil {
-		return ""
+		return none
 	}
-	e, ok := errors.AsType[*Error](err)
+	r, ok := errors.AsType[*event.Refusal](err)
 	if !ok {
 		t.Fatalf("got a %T", err)
 	}
-	return e.Code
+	return r.Cause
 }
+
+// none is a cause that the decoder does not know.
+const none = event.Unavailable
 
 // TestJSONTestSuite puts each file of the suite in each place where JSON may
 // stand.
@@ -117,8 +120,8 @@ func TestJSONTestSuite(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			valid := json.Valid(content)
 			if pinned, ok := implementationDefined[file]; ok {
-				if got := codeOf(t, d.Decode(newBatch(string(content)), JSON, Millisecond)); got != pinned.asBody {
-					t.Errorf("as the body: %q, want %q", got, pinned.asBody)
+				if got := causeOf(t, d.Decode(newBatch(string(content)), JSON, Millisecond)); got != pinned.asBody {
+					t.Errorf("as the body: %s, want %s", got, pinned.asBody)
 				}
 				if valid != pinned.asMember {
 					t.Errorf("encoding/json accepts it: %v", valid)
@@ -144,9 +147,9 @@ func TestJSONTestSuite(t *testing.T) {
 func asBody(t *testing.T, d *Decoder, content []byte, valid bool) {
 	t.Helper()
 	b := newBatch(string(content))
-	code := codeOf(t, d.Decode(b, JSON, Millisecond))
-	if malformed := code == MalformedJSON || code == EmptyBody; malformed == valid {
-		t.Errorf("as the body: %q", code)
+	cause := causeOf(t, d.Decode(b, JSON, Millisecond))
+	if malformed := cause == event.Malformed || cause == event.EmptyBody; malformed == valid {
+		t.Errorf("as the body: %s", cause)
 	}
 	if len(b.Events) != 0 {
 		t.Errorf("as the body it holds an event")
@@ -160,9 +163,9 @@ func asMember(t *testing.T, d *Decoder, content []byte, valid bool) {
 		`{"device":"d","values":{"a":1},"x":%s}`,
 	} {
 		b := newBatch(fmt.Sprintf(form, content))
-		code := codeOf(t, d.Decode(b, JSON, Millisecond))
-		if valid && (code != "" || len(b.Events) != 1) || !valid && code != MalformedJSON {
-			t.Errorf("as a member: %q, %d events", code, len(b.Events))
+		cause := causeOf(t, d.Decode(b, JSON, Millisecond))
+		if valid && (cause != none || len(b.Events) != 1) || !valid && cause != event.Malformed {
+			t.Errorf("as a member: %s, %d events", cause, len(b.Events))
 		}
 	}
 }
@@ -171,9 +174,9 @@ func asElement(t *testing.T, d *Decoder, content []byte, valid bool) {
 	t.Helper()
 	const good = `{"device":"d","values":{"a":1}}`
 	b := newBatch("[" + good + "," + string(content) + "," + good + "]")
-	code := codeOf(t, d.Decode(b, JSON, Millisecond))
-	if valid && (code != "" || len(b.Events) != 2 || b.Total != 3) || !valid && code != MalformedJSON {
-		t.Errorf("as an element: %q, %d events of %d", code, len(b.Events), b.Total)
+	cause := causeOf(t, d.Decode(b, JSON, Millisecond))
+	if valid && (cause != none || len(b.Events) != 2 || b.Total != 3) || !valid && cause != event.Malformed {
+		t.Errorf("as an element: %s, %d events of %d", cause, len(b.Events), b.Total)
 	}
 }
 
@@ -185,9 +188,9 @@ func asLine(t *testing.T, d *Decoder, content []byte, valid bool) {
 	}
 	const good = `{"device":"d","values":{"a":1}}`
 	b := newBatch(good + "\n" + string(content) + "\n" + good)
-	code := codeOf(t, d.Decode(b, NDJSON, Millisecond))
-	if code != "" || len(b.Events) != 2 || b.Total != 3 || (b.RejectedBy(event.MalformedJSON) == 0) != valid {
-		t.Errorf("as a line: %q, %d events of %d, %d malformed", code, len(b.Events), b.Total, b.RejectedBy(event.MalformedJSON))
+	cause := causeOf(t, d.Decode(b, NDJSON, Millisecond))
+	if cause != none || len(b.Events) != 2 || b.Total != 3 || (b.RejectedBy(event.MalformedJSON) == 0) != valid {
+		t.Errorf("as a line: %s, %d events of %d, %d malformed", cause, len(b.Events), b.Total, b.RejectedBy(event.MalformedJSON))
 	}
 }
 

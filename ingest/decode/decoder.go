@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -22,33 +23,6 @@ const (
 	// NDJSON is one event or one envelope per line.
 	NDJSON
 )
-
-// The codes of an Error. They are part of the wire contract.
-const (
-	MalformedJSON = "malformed_json"
-	EmptyBody     = "empty_body"
-	TooManyEvents = "too_many_events"
-	TypeMismatch  = "type_mismatch" // the body is JSON, but neither object nor array
-)
-
-// Error says why a body as a whole could not be decoded.
-type Error struct {
-	// Code classifies the error.
-	Code string
-	// Detail is for people. It holds nothing of the body but single
-	// characters, quoted.
-	Detail string
-	// Offset is how many bytes of the body had been read when the fault was
-	// found; -1 if that is unknown.
-	Offset int64
-}
-
-func (e *Error) Error() string {
-	if e.Offset < 0 {
-		return e.Code + ": " + e.Detail
-	}
-	return fmt.Sprintf("%s: %s (at byte %d)", e.Code, e.Detail, e.Offset)
-}
 
 // Decoder decodes bodies. It is safe for concurrent use.
 type Decoder struct {
@@ -76,15 +50,16 @@ func New(cfg Config, set *metrics.Set) *Decoder {
 // alias b.Body.
 //
 // The error is nil when the body could be read, even if each of its events
-// was rejected. Otherwise it is an *Error, and of the batch nothing may be
-// used.
+// was rejected. Otherwise it is an *event.Refusal, and of the batch nothing
+// may be used. What its Detail holds of the body are single characters,
+// quoted.
 func (d *Decoder) Decode(b *event.Batch, f Format, p Precision) (err error) {
 	// A fault in decoding must not end the process: the listener does not
 	// recover. The walker is not pooled again, as its state is unknown.
 	defer func() {
-		if recover() != nil {
+		if p := recover(); p != nil {
 			d.panics.Inc()
-			err = &Error{MalformedJSON, "the body cannot be decoded", -1}
+			err = &event.Refusal{Cause: event.Internal, Err: fmt.Errorf("panic in decoding: %v\n%s", p, debug.Stack())}
 		}
 	}()
 	w := d.walkers.Get().(*walker)
@@ -100,10 +75,10 @@ func (d *Decoder) Decode(b *event.Batch, f Format, p Precision) (err error) {
 
 // body decodes the whole body. It returns nil unless the body as a whole is
 // at fault.
-func (w *walker) body(f Format) *Error {
+func (w *walker) body(f Format) *event.Refusal {
 	body := w.b.Body
 	if isBlank(body) {
-		return &Error{EmptyBody, "the body is empty", -1}
+		return &event.Refusal{Cause: event.EmptyBody, Detail: "the body is empty"}
 	}
 	if f == NDJSON {
 		w.lines(body)
@@ -111,16 +86,16 @@ func (w *walker) body(f Format) *Error {
 		return fault
 	}
 	if w.tooMany {
-		return &Error{TooManyEvents, fmt.Sprintf("more than %d events", w.cfg.MaxEvents), -1}
+		return &event.Refusal{Cause: event.TooManyEvents, Detail: fmt.Sprintf("more than %d events", w.cfg.MaxEvents)}
 	}
 	return nil
 }
 
 // document decodes a body that is one JSON value.
-func (w *walker) document(body []byte) *Error {
+func (w *walker) document(body []byte) *event.Refusal {
 	if !json.Valid(body) {
 		detail, offset := syntaxError(body)
-		return &Error{MalformedJSON, detail, offset}
+		return &event.Refusal{Cause: event.Malformed, Detail: detail, Offset: offset}
 	}
 	w.s = body
 	i := space(body, 0)
@@ -130,7 +105,7 @@ func (w *walker) document(body []byte) *Error {
 	case '[':
 		w.array(i, nil)
 	default:
-		return &Error{TypeMismatch, "expected an object or an array, got " + kindOf(body[i]), int64(i)}
+		return &event.Refusal{Cause: event.NotEvents, Detail: "expected an object or an array, got " + kindOf(body[i]), Offset: int64(i)}
 	}
 	return nil
 }

@@ -166,35 +166,35 @@ func TestBodyErrors(t *testing.T) {
 		name   string
 		format Format
 		body   string
-		code   string
+		cause  event.Cause
 		offset int64
 	}{
-		{"nothing", JSON, "", EmptyBody, -1},
-		{"white space", JSON, " \n\t\r", EmptyBody, -1},
-		{"no lines", NDJSON, "\n\n \n", EmptyBody, -1},
-		{"cut", JSON, `[{"device":"d"`, MalformedJSON, 14},
-		{"garbage behind", JSON, `{"device":"d","values":{"a":1}} x`, MalformedJSON, 33},
-		{"two values", JSON, `{} {}`, MalformedJSON, 4},
-		{"byte order mark", JSON, "\xEF\xBB\xBF[]", MalformedJSON, 1},
-		{"NUL behind", JSON, "[]\x00", MalformedJSON, 3},
-		{"control character", JSON, "[\"a\x01\"]", MalformedJSON, 4},
-		{"number", JSON, ` 12`, TypeMismatch, 1},
-		{"null", JSON, `null`, TypeMismatch, 0},
-		{"too many", JSON, `[` + many + many[:len(many)-1] + `]`, TooManyEvents, -1},
-		{"too many of an envelope", JSON, `{"events":[1,2,3,4,5,6]}`, TooManyEvents, -1},
-		{"too many lines", NDJSON, "1\n2\n3\n4\n5\n6", TooManyEvents, -1},
-		{"too many bad lines", NDJSON, "a\nb\nc\nd\ne\nf", TooManyEvents, -1},
+		{"nothing", JSON, "", event.EmptyBody, 0},
+		{"white space", JSON, " \n\t\r", event.EmptyBody, 0},
+		{"no lines", NDJSON, "\n\n \n", event.EmptyBody, 0},
+		{"cut", JSON, `[{"device":"d"`, event.Malformed, 14},
+		{"garbage behind", JSON, `{"device":"d","values":{"a":1}} x`, event.Malformed, 33},
+		{"two values", JSON, `{} {}`, event.Malformed, 4},
+		{"byte order mark", JSON, "\xEF\xBB\xBF[]", event.Malformed, 1},
+		{"NUL behind", JSON, "[]\x00", event.Malformed, 3},
+		{"control character", JSON, "[\"a\x01\"]", event.Malformed, 4},
+		{"number", JSON, ` 12`, event.NotEvents, 1},
+		{"null", JSON, `null`, event.NotEvents, 0},
+		{"too many", JSON, `[` + many + many[:len(many)-1] + `]`, event.TooManyEvents, 0},
+		{"too many of an envelope", JSON, `{"events":[1,2,3,4,5,6]}`, event.TooManyEvents, 0},
+		{"too many lines", NDJSON, "1\n2\n3\n4\n5\n6", event.TooManyEvents, 0},
+		{"too many bad lines", NDJSON, "a\nb\nc\nd\ne\nf", event.TooManyEvents, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			err := newDecoder(Config{MaxEvents: 5}).Decode(newBatch(tt.body), tt.format, Millisecond)
-			e, ok := errors.AsType[*Error](err)
+			e, ok := errors.AsType[*event.Refusal](err)
 			if !ok {
 				t.Fatalf("got %v", err)
 			}
-			if e.Code != tt.code || e.Offset != tt.offset || e.Detail == "" {
-				t.Errorf("got %v, want %s at %d", e, tt.code, tt.offset)
+			if e.Cause != tt.cause || e.Offset != tt.offset || e.Detail == "" {
+				t.Errorf("got %+v, want %s at %d", e, tt.cause, tt.offset)
 			}
 		})
 	}
@@ -215,8 +215,8 @@ func TestPanicIsAnError(t *testing.T) {
 	d := newDecoder(Config{})
 	// Without a batch there is no way but to panic.
 	err := d.Decode(nil, JSON, Millisecond)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Code != MalformedJSON {
-		t.Errorf("got %v", err)
+	if e, ok := errors.AsType[*event.Refusal](err); !ok || e.Cause != event.Internal || !strings.Contains(e.Error(), "decoder.go") {
+		t.Errorf("got %v, want an internal fault that says where it is", err)
 	}
 	if n := d.panics.Get(); n != 1 {
 		t.Errorf("%d panics were counted", n)

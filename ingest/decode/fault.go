@@ -19,7 +19,7 @@ type fault struct {
 	at int
 	// name is the position of its name, 0 if it is not in values or tags.
 	name int
-	// why is what was expected or what is wrong, where the code does not say.
+	// why is what was expected or what is wrong, where describe does not say.
 	why string
 }
 
@@ -112,7 +112,7 @@ func (w *walker) describe(f *fault) string {
 	case event.InvalidTag:
 		return "not valid UTF-8"
 	}
-	return ""
+	return f.why
 }
 
 // nameFault says what is wrong with the name at i.

@@ -1,7 +1,6 @@
 package decode
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -45,15 +44,14 @@ func compare(t *testing.T, body []byte, options uint8) {
 	if d.panics.Get() != 0 {
 		t.Fatal("a panic")
 	}
-	var fault string
-	if e, ok := errors.AsType[*Error](err); ok {
-		fault = e.Code
-		checkDetail(t, e.Detail)
+	fault := causeOf(t, err)
+	if fault != none {
+		checkDetail(t, event.AsRefusal(err).Detail)
 	}
 	if fault != want.fault {
-		t.Fatalf("error %q (%v), want %q", fault, err, want.fault)
+		t.Fatalf("error %s (%v), want %s", fault, err, want.fault)
 	}
-	if fault != "" {
+	if fault != none {
 		return
 	}
 	if string(body) != string(b.Body) {

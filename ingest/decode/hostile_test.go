@@ -33,8 +33,8 @@ func TestNestingBombs(t *testing.T) {
 		} {
 			both := []byte(body + "\n" + `{"device":"d","values":{"a":1}}`)
 			b := &event.Batch{Body: both[:len(body)], ReceivedAt: now}
-			if code := codeOf(t, d.Decode(b, JSON, Millisecond)); code != MalformedJSON {
-				t.Errorf("%s: %q", name, code)
+			if cause := causeOf(t, d.Decode(b, JSON, Millisecond)); cause != event.Malformed {
+				t.Errorf("%s: %s", name, cause)
 			}
 			b = &event.Batch{Body: both, ReceivedAt: now}
 			if err := d.Decode(b, NDJSON, Millisecond); err != nil || len(b.Events) != 1 || b.RejectedBy(event.MalformedJSON) != 1 {
@@ -51,11 +51,11 @@ func TestNestingBombs(t *testing.T) {
 func TestNestingLimit(t *testing.T) {
 	t.Parallel()
 	const limit = 10_000
-	for depth, want := range map[int]string{limit - 1: "", limit: MalformedJSON} {
+	for depth, want := range map[int]event.Cause{limit - 1: none, limit: event.Malformed} {
 		nested := strings.Repeat("[", depth) + strings.Repeat("]", depth)
 		b := newBatch(`{"device":"d","x":` + nested + `,"values":{"a":1}}`)
-		if code := codeOf(t, newDecoder(Config{}).Decode(b, JSON, Millisecond)); code != want {
-			t.Errorf("%d deep: %q", depth, code)
+		if cause := causeOf(t, newDecoder(Config{}).Decode(b, JSON, Millisecond)); cause != want {
+			t.Errorf("%d deep: %s", depth, cause)
 		}
 	}
 }

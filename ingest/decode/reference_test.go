@@ -33,7 +33,7 @@ type refRejection struct {
 }
 
 type refResult struct {
-	fault     string // the code of an Error
+	fault     event.Cause // none if the body is in order
 	events    []refEvent
 	rejected  []refRejection
 	envelopes []event.Envelope
@@ -51,7 +51,7 @@ func refer(cfg Config, body []byte, f Format, p Precision) refResult {
 	r := reference{cfg: cfg.withDefaults(), precision: p}
 	r.body(body, f)
 	if r.total > r.cfg.MaxEvents {
-		r.fault = TooManyEvents
+		r.fault = event.TooManyEvents
 	}
 	return r.refResult
 }
@@ -59,7 +59,7 @@ func refer(cfg Config, body []byte, f Format, p Precision) refResult {
 func (r *reference) body(body []byte, f Format) {
 	const white = " \t\r\n"
 	if len(bytes.Trim(body, white)) == 0 {
-		r.fault = EmptyBody
+		r.fault = event.EmptyBody
 		return
 	}
 	if f == NDJSON {
@@ -75,7 +75,7 @@ func (r *reference) body(body []byte, f Format) {
 		return
 	}
 	if !json.Valid(body) {
-		r.fault = MalformedJSON
+		r.fault = event.Malformed
 		return
 	}
 	switch body = bytes.Trim(body, white); body[0] {
@@ -86,7 +86,7 @@ func (r *reference) body(body []byte, f Format) {
 	case '{':
 		r.element(body, nil)
 	default:
-		r.fault = TypeMismatch
+		r.fault = event.NotEvents
 	}
 }
 

@@ -20,47 +20,52 @@ type Rejection struct {
 // Code classifies rejections. It is part of the wire contract by its text.
 type Code uint8
 
-// The codes of rejected events.
+// The codes of rejected events. What they mean stands in the table below.
 const (
-	MalformedJSON    Code = iota // a line of NDJSON that is not JSON
-	TypeMismatch                 // another JSON type than the field's
-	MissingDevice                // no device, in the event or its envelope
-	InvalidDevice                // length, UTF-8 or control characters
-	InvalidTimestamp             // neither an integer nor RFC 3339
-	TimestampRange               // outside the accepted window
-	NoValues                     // nothing to store
-	TooManyValues                // more fields than the limit
-	ValueRange                   // not representable as a finite float64
-	InvalidName                  // of a field or tag
-	ReservedTag                  // the tag is named device
-	TooManyTags                  // more tags than the limit
-	TagTooLong                   // a tag's value
-	InvalidTag                   // a tag's value that is not UTF-8
-	UnknownDevice                // not in the enrichment table, where that is refused
+	MalformedJSON Code = iota
+	TypeMismatch
+	MissingDevice
+	InvalidDevice
+	InvalidTimestamp
+	TimestampRange
+	NoValues
+	TooManyValues
+	ValueRange
+	InvalidName
+	ReservedTag
+	TooManyTags
+	TagTooLong
+	InvalidTag
+	UnknownDevice
 
 	codeCount
 )
 
-var codeText = [codeCount]string{
-	MalformedJSON:    "malformed_json",
-	TypeMismatch:     "type_mismatch",
-	MissingDevice:    "missing_device",
-	InvalidDevice:    "invalid_device",
-	InvalidTimestamp: "invalid_ts",
-	TimestampRange:   "ts_out_of_range",
-	NoValues:         "no_values",
-	TooManyValues:    "too_many_values",
-	ValueRange:       "value_out_of_range",
-	InvalidName:      "invalid_name",
-	ReservedTag:      "reserved_tag",
-	TooManyTags:      "too_many_tags",
-	TagTooLong:       "tag_too_long",
-	InvalidTag:       "invalid_tag",
-	UnknownDevice:    "unknown_device",
+// codes has the text of each code as it stands on the wire and in metrics, and
+// what it means as it stands in the documentation. It is read only.
+var codes = [codeCount]struct{ text, meaning string }{
+	MalformedJSON:    {"malformed_json", "A line of an NDJSON body is not valid JSON."},
+	TypeMismatch:     {"type_mismatch", "A member has another JSON type than its rule says."},
+	MissingDevice:    {"missing_device", "Neither the event nor its envelope names a device."},
+	InvalidDevice:    {"invalid_device", "device is not 1 to 128 bytes of UTF-8 without control characters."},
+	InvalidTimestamp: {"invalid_ts", "ts is neither an integer nor an RFC 3339 string."},
+	TimestampRange:   {"ts_out_of_range", "ts is further back than the retention, or further ahead than the tolerance."},
+	NoValues:         {"no_values", "The event has no value that could be stored."},
+	TooManyValues:    {"too_many_values", "The event has more values than one may have."},
+	ValueRange:       {"value_out_of_range", "The number is not representable as a finite 64-bit float."},
+	InvalidName:      {"invalid_name", "The name of a value or tag is not [A-Za-z_][A-Za-z0-9_]* of at most 128 bytes without a leading __."},
+	ReservedTag:      {"reserved_tag", "A tag must not be named device."},
+	TooManyTags:      {"too_many_tags", "The event has more tags than one may have, its envelope's included."},
+	TagTooLong:       {"tag_too_long", "The value of a tag is longer than 256 bytes."},
+	InvalidTag:       {"invalid_tag", "The value of a tag is not valid UTF-8."},
+	UnknownDevice:    {"unknown_device", "The device is not in the enrichment table, and unknown devices are refused."},
 }
 
 // String returns the code as it stands on the wire and in metrics.
-func (c Code) String() string { return codeText[c] }
+func (c Code) String() string { return codes[c].text }
+
+// Meaning returns a sentence on what was wrong with the event.
+func (c Code) Meaning() string { return codes[c].meaning }
 
 // Codes returns all codes.
 func Codes() []Code {

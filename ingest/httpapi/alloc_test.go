@@ -60,10 +60,10 @@ func TestHandlerAllocations(t *testing.T) {
 	}{
 		"one event":    {good, "", 0},
 		"100 events":   {string(body), "", 0},
-		"gzip":         {compress(t, gzipped, body), "gzip", 0},
-		"zstd":         {compress(t, zstandard, body), "zstd", 0},
-		"deflate":      {compress(t, deflated, body), "deflate", 0},
-		"snappy":       {compress(t, snappied, body), "snappy", 0},
+		"gzip":         {compress(t, encGzip, body), "gzip", 0},
+		"zstd":         {compress(t, encZstd, body), "zstd", 0},
+		"deflate":      {compress(t, encDeflate, body), "deflate", 0},
+		"snappy":       {compress(t, encSnappy, body), "snappy", 0},
 		"framed":       {framedSnappy(t, body), "snappy", 0},
 		"no new event": {"[]", "", 0},
 	} {

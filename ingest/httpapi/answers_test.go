@@ -63,7 +63,7 @@ func TestProblems(t *testing.T) {
 		"unsupported_encoding": post(good, "Content-Encoding: br"),
 		"unsupported_media_type": post(good,
 			"Content-Type: application/x-www-form-urlencoded"),
-		"decompressed_too_large": post(compress(t, gzipped, []byte(strings.Repeat(" ", 2001))), "Content-Encoding: gzip"),
+		"decompressed_too_large": post(compress(t, encGzip, []byte(strings.Repeat(" ", 2001))), "Content-Encoding: gzip"),
 		"too_many_events": func(t *testing.T) answer {
 			return serve(t, testConfig(), nil).post(t, path, "["+strings.Repeat("{},", 10_000)+"{}]")
 		},
@@ -72,9 +72,9 @@ func TestProblems(t *testing.T) {
 		"header_too_large":     post(good, "X-Long: "+strings.Repeat("x", 9000)),
 		"too_many_connections": second(crowded),
 		"connection_limit":     second(full),
-		"over_quota":           refusing(quota{}),
-		"journal_full":         refusing(noJournal("journal_full")),
-		"journal_failed":       refusing(noJournal("journal_failed")),
+		"over_quota":           refusing(quota),
+		"journal_full":         refusing(fmt.Errorf("cannot append: %w", &event.Refusal{Cause: event.JournalFull})),
+		"journal_failed":       refusing(&event.Refusal{Cause: event.JournalFailed, Err: errors.New("disk on fire")}),
 		"unavailable":          refusing(errors.New("disk on fire")),
 		"memory_limit": func(t *testing.T) answer {
 			s := serve(t, testConfig(), nil)
@@ -87,6 +87,7 @@ func TestProblems(t *testing.T) {
 			s.Drain()
 			return s.post(t, path, good)
 		},
+		"http_version_not_supported": raw(plain, "GET / HTTP/9.9\r\n\r\n"),
 		"internal_error": func(t *testing.T) answer {
 			s := serve(t, testConfig(), &stub{accept: func(*event.Batch) { panic("on purpose") }})
 			a := s.post(t, path, good)
@@ -117,20 +118,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-type quota struct{}
-
-func (quota) Error() string             { return "tenant a: 1000 events per second" }
-func (quota) Status() int               { return 429 }
-func (quota) Code() string              { return "over_quota" }
-func (quota) RetryAfter() time.Duration { return 1500 * time.Millisecond }
-
-// noJournal is a refusal by the journal with this code.
-type noJournal string
-
-func (noJournal) Error() string             { return "nothing was accepted" }
-func (noJournal) Status() int               { return 503 }
-func (n noJournal) Code() string            { return string(n) }
-func (noJournal) RetryAfter() time.Duration { return 0 }
+var quota = &event.Refusal{Cause: event.OverQuota, Detail: "tenant a: 1000 events per second", RetryAfter: 1500 * time.Millisecond}
 
 // incomplete closes the sending side in the middle of a body.
 func incomplete(s *testServer) func(t *testing.T) answer {
@@ -168,6 +156,11 @@ func checkProblem(t *testing.T, a answer) {
 
 func TestProblemTableIsWhole(t *testing.T) {
 	t.Parallel()
+	for cause, id := range ofCause {
+		if cause := event.Cause(cause); id == 0 || cause.String() == "" {
+			t.Errorf("cause %d (%s) has no name, or no problem to be answered with", cause, cause)
+		}
+	}
 	seen := map[string]bool{}
 	for i, p := range Problems() {
 		if p.Code == "" || p.Title == "" || p.Status < 400 || !strings.HasSuffix(p.Meaning, ".") {

@@ -22,9 +22,9 @@ func BenchmarkServe(b *testing.B) {
 	for _, bb := range []struct{ name, body, encoding string }{
 		{"R1", string(hundred), "identity"},
 		{"R3", reference(1), "identity"},
-		{"R1/gzip", compress(b, gzipped, hundred), "gzip"},
-		{"R1/zstd", compress(b, zstandard, hundred), "zstd"},
-		{"R1/snappy", compress(b, snappied, hundred), "snappy"},
+		{"R1/gzip", compress(b, encGzip, hundred), "gzip"},
+		{"R1/zstd", compress(b, encZstd, hundred), "zstd"},
+		{"R1/snappy", compress(b, encSnappy, hundred), "snappy"},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			s := newTestServer(b, testConfig(), nil)

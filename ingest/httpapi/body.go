@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 // Errors of reading a body, apart from those of the connection.
 var (
 	errTooLarge   = errors.New("larger than the limit")
-	errNoMemory   = errors.New("no memory left for requests")
+	errNoMemory   = &event.Refusal{Cause: event.Overload}
 	errIncomplete = errors.New("shorter than its Content-Length")
 )
 
@@ -37,14 +39,15 @@ type lease struct {
 	held   int64
 }
 
-// grow adds n bytes, unless the budget has not got them.
-func (l *lease) grow(n int) bool {
+// grow adds n bytes. If the budget does not have them it adds nothing and
+// returns errNoMemory.
+func (l *lease) grow(n int) error {
 	if l.budget.used.Add(int64(n)) > l.budget.limit {
 		l.budget.used.Add(int64(-n))
-		return false
+		return errNoMemory
 	}
 	l.held += int64(n)
-	return true
+	return nil
 }
 
 // force adds n bytes even if they exceed the budget. It is for memory that is
@@ -66,8 +69,8 @@ func (l *lease) extend(buf []byte, n int) ([]byte, error) {
 	if n <= cap(buf) {
 		return buf, nil
 	}
-	if !l.grow(n - cap(buf)) {
-		return buf, errNoMemory
+	if err := l.grow(n - cap(buf)); err != nil {
+		return buf, err
 	}
 	bigger := make([]byte, len(buf), n)
 	copy(bigger, buf)

@@ -6,23 +6,26 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // encoding is a Content-Encoding.
 type encoding uint8
 
 const (
-	identity encoding = iota
-	gzipped
-	zstandard
-	deflated
-	snappied
+	encIdentity encoding = iota
+	encGzip
+	encZstd
+	encDeflate
+	encSnappy
 )
 
 var encodingNames = [...]string{"identity", "gzip", "zstd", "deflate", "snappy"}
@@ -67,16 +70,15 @@ func (s *Server) decompress(e encoding, wire, dst []byte, l *lease) (_ []byte, e
 		if r := recover(); r != nil {
 			d = &decompressors{} // its state is unknown
 			s.metrics.panics.Inc()
-			s.log.Error("panic in decompression", "encoding", e.String(), "panic", fmt.Sprint(r))
-			err = errors.New("cannot be decompressed")
+			err = &event.Refusal{Cause: event.Internal, Err: fmt.Errorf("panic in decompression of %s: %v\n%s", e, r, debug.Stack())}
 		}
 		d.src.Reset(nil)
 		s.unpacker <- d
 	}()
 
 	max := int(s.cfg.MaxDecompressedBytes)
-	if e == snappied && !bytes.HasPrefix(wire, snappyStream) {
-		return unsnap(wire, dst, max, l)
+	if e == encSnappy && !bytes.HasPrefix(wire, snappyStream) {
+		return decodeSnappy(wire, dst, max, l)
 	}
 	if dst, err = l.extend(dst, min(4*len(wire), max)); err != nil {
 		return dst, err
@@ -98,12 +100,12 @@ func (s *Server) decompress(e encoding, wire, dst []byte, l *lease) (_ []byte, e
 // reader lends the decompressor for e, set to read d.src, which is wire.
 func (d *decompressors) reader(e encoding, wire []byte) (r io.Reader, err error) {
 	switch e {
-	case gzipped:
+	case encGzip:
 		if d.gzip == nil {
 			d.gzip = new(gzip.Reader)
 		}
 		return d.gzip, d.gzip.Reset(&d.src)
-	case zstandard:
+	case encZstd:
 		if d.zstd == nil {
 			d.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 				zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderMaxMemory(maxZstdWindow))
@@ -112,7 +114,7 @@ func (d *decompressors) reader(e encoding, wire []byte) (r io.Reader, err error)
 			}
 		}
 		return d.zstd, d.zstd.Reset(&d.src)
-	case deflated:
+	case encDeflate:
 		if !isZlib(wire) {
 			if d.flate == nil {
 				d.flate = flate.NewReader(&d.src)
@@ -125,7 +127,7 @@ func (d *decompressors) reader(e encoding, wire []byte) (r io.Reader, err error)
 			return d.zlib, err
 		}
 		return d.zlib, d.zlib.(zlib.Resetter).Reset(&d.src, nil)
-	case snappied:
+	case encSnappy:
 		if d.snappy == nil {
 			d.snappy = snappy.NewReader(&d.src)
 			return d.snappy, nil
@@ -148,10 +150,10 @@ func isZlib(wire []byte) bool {
 // began with these bytes would decode to something that begins with a NUL.
 var snappyStream = []byte("\xff\x06\x00\x00sNaPpY")
 
-// unsnap decodes the block format. A block says how long it will be, which is
+// decodeSnappy decodes the block format. A block says how long it will be, which is
 // only believed within what the format can express: three bytes stand for at
 // most 64.
-func unsnap(wire, dst []byte, max int, l *lease) ([]byte, error) {
+func decodeSnappy(wire, dst []byte, max int, l *lease) ([]byte, error) {
 	n, err := snappy.DecodedLen(wire)
 	if err != nil {
 		return dst, err

@@ -25,19 +25,19 @@ func compress(t testing.TB, e encoding, body []byte) string {
 	var out bytes.Buffer
 	var w io.WriteCloser
 	switch e {
-	case identity:
+	case encIdentity:
 		return string(body)
-	case gzipped:
+	case encGzip:
 		w = gzip.NewWriter(&out)
-	case zstandard:
+	case encZstd:
 		z, err := zstd.NewWriter(&out)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w = z
-	case deflated:
+	case encDeflate:
 		w = zlib.NewWriter(&out)
-	case snappied:
+	case encSnappy:
 		return string(snappy.Encode(nil, body))
 	}
 	return finish(t, w, &out, body)
@@ -74,14 +74,14 @@ func forms(t testing.TB, body []byte) map[string]struct{ header, wire string } {
 	return map[string]form{
 		"none":           {"", string(body)},
 		"identity":       {"identity", string(body)},
-		"gzip":           {"gzip", compress(t, gzipped, body)},
-		"GZIP":           {"GZIP", compress(t, gzipped, body)},
-		"x-gzip":         {"x-gzip", compress(t, gzipped, body)},
-		"two members":    {"gzip", compress(t, gzipped, body[:len(body)/2]) + compress(t, gzipped, body[len(body)/2:])},
-		"zstd":           {"zstd", compress(t, zstandard, body)},
-		"deflate":        {"deflate", compress(t, deflated, body)},
+		"gzip":           {"gzip", compress(t, encGzip, body)},
+		"GZIP":           {"GZIP", compress(t, encGzip, body)},
+		"x-gzip":         {"x-gzip", compress(t, encGzip, body)},
+		"two members":    {"gzip", compress(t, encGzip, body[:len(body)/2]) + compress(t, encGzip, body[len(body)/2:])},
+		"zstd":           {"zstd", compress(t, encZstd, body)},
+		"deflate":        {"deflate", compress(t, encDeflate, body)},
 		"raw deflate":    {"deflate", rawDeflate(t, body)},
-		"snappy":         {"snappy", compress(t, snappied, body)},
+		"snappy":         {"snappy", compress(t, encSnappy, body)},
 		"snappy, framed": {"snappy", framedSnappy(t, body)},
 	}
 }
@@ -112,7 +112,7 @@ func TestEncodings(t *testing.T) {
 func TestSeveralEncodings(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(), nil)
-	wire := compress(t, gzipped, []byte(compress(t, gzipped, []byte(good))))
+	wire := compress(t, encGzip, []byte(compress(t, encGzip, []byte(good))))
 	for _, headers := range [][]string{
 		{"Content-Encoding: gzip, gzip"},
 		{"Content-Encoding: gzip", "Content-Encoding: gzip"},
@@ -176,8 +176,8 @@ func bombs(t testing.TB, size int) map[string]struct{ header, wire string } {
 	deflate := strings.Repeat(blocks.String(), times)
 	framed := framedSnappy(t, spaces)
 	return map[string]form{
-		"gzip":           {"gzip", strings.Repeat(compress(t, gzipped, spaces), times)},
-		"zstd":           {"zstd", strings.Repeat(compress(t, zstandard, spaces), times)},
+		"gzip":           {"gzip", strings.Repeat(compress(t, encGzip, spaces), times)},
+		"zstd":           {"zstd", strings.Repeat(compress(t, encZstd, spaces), times)},
 		"deflate":        {"deflate", "\x78\x9c" + deflate},
 		"raw deflate":    {"deflate", deflate},
 		"snappy":         {"snappy", string(snappy.Encode(nil, bytes.Repeat(spaces, times)))},

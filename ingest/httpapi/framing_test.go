@@ -271,6 +271,72 @@ func TestExpectContinue(t *testing.T) {
 	})
 }
 
+// TestVersions sends what is no version of HTTP, and versions that are not
+// HTTP/1.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	s := serve(t, testConfig(), nil)
+	const unsupported, malformed = "http_version_not_supported", "malformed_request"
+	for version, want := range map[string]string{
+		"HTTP/9.9":      unsupported,
+		"HTTP/2.0":      unsupported,
+		"HTTP/3.0":      unsupported,
+		"HTTP/0.9":      unsupported,
+		"HTTP/2":        malformed,
+		"HTTP/1":        malformed,
+		"HTTP/1.1.1":    malformed,
+		"HTTP/11.1":     malformed,
+		"HTTP/1.x":      malformed,
+		"http/1.1":      malformed, // RFC 9112, 2.3: the name is case-sensitive
+		"Http/1.1":      malformed,
+		"HTTPS/1.1":     malformed,
+		"HTTP/1.1 ":     malformed,
+		"HTTP/\u0661.1": malformed,
+		"":              malformed,
+	} {
+		for _, request := range []string{
+			"GET / " + version + "\r\nHost: a\r\n\r\n",
+			strings.Replace(postRequest(path, good), "HTTP/1.1", version, 1),
+			strings.Replace(postRequest(path, good, "Expect: 100-continue"), "HTTP/1.1", version, 1),
+			strings.Replace(head+chunk+"\r\n"+chunks(good), "HTTP/1.1", version, 1),
+		} {
+			want := want
+			if strings.Contains(request, chunk) {
+				want = malformed // fasthttp refuses it so in all versions but 1.1
+			}
+			// Whatever follows is not read as a request.
+			all := s.raw(t, 0, request+postRequest(path, good))
+			if len(all) != 1 || all[0].code() != want || !all[0].Close {
+				t.Errorf("%q: got %v, want one %s and the connection closed", request, all, want)
+				continue
+			}
+			if status := map[string]int{unsupported: 505, malformed: 400}[want]; all[0].StatusCode != status {
+				t.Errorf("%q: got %v, want %d", request, all[0], status)
+			}
+			checkProblem(t, all[0])
+		}
+	}
+	all := s.raw(t, 0, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	if len(all) != 1 || all[0].StatusCode != 505 || !all[0].Close {
+		t.Errorf("the preface of HTTP/2: got %v", all)
+	}
+	if n := s.in.accepted; n != 0 {
+		t.Errorf("%d events were accepted", n)
+	}
+
+	// HTTP/1.0 closes unless it is asked not to; a minor version that is not
+	// known yet is served like one that is (RFC 9110, 2.5).
+	for request, closes := range map[string]bool{
+		strings.Replace(postRequest(path, good), "1.1", "1.0", 1):                           true,
+		strings.Replace(postRequest(path, good, "Connection: keep-alive"), "1.1", "1.0", 1): false,
+		strings.Replace(postRequest(path, good), "1.1", "1.2", 1):                           true,
+	} {
+		if a := s.raw(t, 1, request)[0]; a.StatusCode != 204 || a.Close != closes {
+			t.Errorf("%q: got %v, closed: %v", request, a, a.Close)
+		}
+	}
+}
+
 func TestMethodsAndPaths(t *testing.T) {
 	t.Parallel()
 	s := serve(t, testConfig(), nil)

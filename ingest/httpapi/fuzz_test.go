@@ -86,7 +86,7 @@ func FuzzConnection(f *testing.F) {
 func FuzzRequest(f *testing.F) {
 	f.Add("precision=s", "application/json", "", []byte(good))
 	f.Add("accept_partial=false", "application/x-ndjson; charset=utf-8", "identity", []byte(good+"\n"+bad))
-	for _, e := range []encoding{gzipped, zstandard, deflated, snappied} {
+	for _, e := range []encoding{encGzip, encZstd, encDeflate, encSnappy} {
 		f.Add("", "application/json", e.String(), []byte(compress(f, e, []byte(reference(3)))))
 	}
 	s := newTestServer(f, testConfig(), nil)

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +12,6 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -19,7 +20,7 @@ const maxPooledScratch = 64 << 10
 
 // scratch is the working space of one request.
 type scratch struct {
-	terms
+	parameters
 	lease  lease
 	wire   []byte // the body before decompression
 	answer []byte
@@ -27,7 +28,7 @@ type scratch struct {
 
 // reset drops what is too large to keep. The lease has been released.
 func (r *scratch) reset() {
-	r.terms = terms{}
+	r.parameters = parameters{}
 	r.wire, r.answer = r.wire[:0], r.answer[:0]
 	if cap(r.wire) > maxPooledScratch {
 		r.wire = nil
@@ -39,91 +40,89 @@ func (r *scratch) reset() {
 
 // handle is fasthttp's handler.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	defer s.recoverPanic(ctx)
-	if no := framing(&ctx.Request.Header); no != nil {
+	defer func() { s.answerPanic(ctx, recover(), nil) }()
+	if err := wellFormed(&ctx.Request.Header); err != nil {
 		s.closeAfter(ctx)
-		s.refuse(ctx, no)
+		s.refuse(ctx, err)
 		return
 	}
-	t, no := s.terms(ctx)
-	if no != nil {
+	p, err := s.parameters(ctx)
+	if err == nil {
+		err = s.intake.Admit()
+	}
+	if err != nil {
 		s.skip(ctx)
-		s.refuse(ctx, no)
+		s.refuse(ctx, err)
 		return
 	}
-	if err := s.intake.Admit(); err != nil {
-		s.skip(ctx)
-		s.refuseAccept(ctx, err)
-		return
-	}
-	s.ingest(ctx, t)
+	s.ingest(ctx, p)
 }
 
 // expect is fasthttp's hook for "Expect: 100-continue". The answer to a
 // request that is refused here is built at once: fasthttp sends the status
 // that is returned, with the rest of the response as it is.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
-	defer s.recoverPanic(ctx)
+	defer func() {
+		if s.answerPanic(ctx, recover(), nil) {
+			status = ctx.Response.StatusCode()
+		}
+	}()
 	// The deadline may be that of an earlier answer.
 	_ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
-	no := framing(&ctx.Request.Header)
-	if no == nil {
-		_, no = s.terms(ctx)
+	err := wellFormed(&ctx.Request.Header)
+	if err == nil {
+		_, err = s.parameters(ctx)
 	}
-	if no != nil {
-		s.closeAfter(ctx)
-		s.refuse(ctx, no)
-		return ctx.Response.StatusCode()
+	if err == nil {
+		err = s.intake.Admit()
 	}
-	if err := s.intake.Admit(); err != nil {
+	if err != nil {
 		s.closeAfter(ctx)
-		s.refuseAccept(ctx, err)
+		s.refuse(ctx, err)
 		return ctx.Response.StatusCode()
 	}
 	return fasthttp.StatusContinue
 }
 
 // ingest takes a request whose header is in order to its answer.
-func (s *Server) ingest(ctx *fasthttp.RequestCtx, t terms) {
+func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters) {
 	start := event.Now()
 	r := s.requests.Get().(*scratch)
-	r.terms = t
+	r.parameters = p
 	r.lease.budget = &s.budget
-	done := false
+	b := s.pool.Get(p.bodyHint())
 	defer func() {
+		// After a panic scratch and batch are left to the garbage collector,
+		// because nobody knows who still holds them.
+		panicked := s.answerPanic(ctx, recover(), b.Body)
 		r.lease.release()
-		if done {
+		if !panicked {
 			r.reset()
 			s.requests.Put(r)
 		}
-		// After a panic scratch and batch are left to the garbage collector,
-		// because nobody knows who still holds them.
 	}()
-
-	b := s.pool.Get(t.bodyHint())
 	b.Start = start
 	b.ReceivedAt = time.Now().UnixMilli()
 	s.process(ctx, r, b)
 	b.Release()
-	done = true
 }
 
 // bodyHint guesses the size of the decompressed body. Telemetry compresses
 // by 5 to 15.
-func (t *terms) bodyHint() int {
+func (p *parameters) bodyHint() int {
 	switch {
-	case t.size < 0:
+	case p.size < 0:
 		return 32 << 10
-	case t.encoding == identity:
-		return t.size
+	case p.encoding == encIdentity:
+		return p.size
 	}
-	return 8 * t.size
+	return 8 * p.size
 }
 
 // process reads, decodes and hands on, and answers in any case.
 func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
-	if no := s.receive(ctx, r, b); no != nil {
-		s.refuse(ctx, no)
+	if err := s.receive(ctx, r, b); err != nil {
+		s.refuse(ctx, err)
 		return
 	}
 	received := event.Now()
@@ -132,7 +131,8 @@ func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
 	err := s.dec.Decode(b, r.format, r.precision)
 	s.metrics.decode.Update(seconds(event.Now() - received))
 	if err != nil {
-		s.refuseBody(ctx, err)
+		s.logInternal(err, b.Body)
+		s.refuse(ctx, err)
 		return
 	}
 	r.lease.force(max(b.Size()-cap(b.Body), 0))
@@ -152,7 +152,7 @@ func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
 	if o.accepted > 0 {
 		b.Retain()
 		if o.ack, err = s.intake.Accept(b, r.want); err != nil {
-			s.refuseAccept(ctx, err)
+			s.refuse(ctx, err)
 			return
 		}
 	}
@@ -161,39 +161,38 @@ func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
 
 // receive reads the body into b, decompressed. When it refuses, it has seen
 // to what is left of the body.
-func (s *Server) receive(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) *refusal {
-	if !r.lease.grow(cap(b.Body)) {
+func (s *Server) receive(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) (err error) {
+	if err := r.lease.grow(cap(b.Body)); err != nil {
 		s.skip(ctx)
-		return &refusal{problem: memoryLimit}
+		return err
 	}
-	if r.encoding == identity {
-		var no *refusal
-		b.Body, no = s.readBody(ctx, r, b.Body)
-		return no
+	if r.encoding == encIdentity {
+		b.Body, err = s.readBody(ctx, r, b.Body)
+		return err
 	}
-	if !r.lease.grow(cap(r.wire)) {
+	if err := r.lease.grow(cap(r.wire)); err != nil {
 		s.skip(ctx)
-		return &refusal{problem: memoryLimit}
+		return err
 	}
-	var no *refusal
-	if r.wire, no = s.readBody(ctx, r, r.wire); no != nil {
-		return no
+	if r.wire, err = s.readBody(ctx, r, r.wire); err != nil {
+		return err
 	}
-	var err error
 	b.Body, err = s.decompress(r.encoding, r.wire, b.Body, &r.lease)
+	_, refused := errors.AsType[*event.Refusal](err)
 	switch {
 	case err == nil:
 		return nil
+	case refused:
+		s.logInternal(err, r.wire)
+		return err
 	case errors.Is(err, errTooLarge):
-		return refuse(decompressedTooLarge, "the decompressed body is larger than %d bytes", s.cfg.MaxDecompressedBytes)
-	case errors.Is(err, errNoMemory):
-		return &refusal{problem: memoryLimit}
+		return errorf(decompressedTooLarge, "the decompressed body is larger than %d bytes", s.cfg.MaxDecompressedBytes)
 	}
-	return refuse(badEncoding, "the body is not valid %s: %v", r.encoding, err)
+	return errorf(badEncoding, "the body is not valid %s: %v", r.encoding, err)
 }
 
 // readBody appends the body to buf as it is on the wire.
-func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]byte, *refusal) {
+func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]byte, error) {
 	stream := ctx.RequestBodyStream()
 	if stream == nil {
 		return buf, nil
@@ -209,18 +208,18 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]b
 		return buf, nil
 	case errors.Is(err, errNoMemory):
 		s.skip(ctx)
-		return buf, &refusal{problem: memoryLimit}
+		return buf, err
 	case errors.Is(err, errTooLarge):
 		s.skip(ctx)
-		return buf, refuse(bodyTooLarge, "the body is larger than %d bytes", s.cfg.MaxBodyBytes)
+		return buf, &event.Refusal{Cause: event.TooLarge, Detail: fmt.Sprintf("the body is larger than %d bytes", s.cfg.MaxBodyBytes)}
 	}
 	s.closeAfter(ctx)
-	return buf, faultOf(err, failure)
+	return buf, readError(err, failure)
 }
 
-// faultOf says what an error of reading a request means. failure is that of
+// readError says what an error of reading a request means. failure is that of
 // the connection, which err may hide.
-func faultOf(err, failure error) *refusal {
+func readError(err, failure error) error {
 	if failure == nil {
 		failure = err
 	}
@@ -228,19 +227,19 @@ func faultOf(err, failure error) *refusal {
 	var small *fasthttp.ErrSmallBuffer
 	switch {
 	case errors.As(failure, &timeout) && timeout.Timeout():
-		return &refusal{problem: requestTimeout}
+		return &requestError{problem: requestTimeout}
 	case errors.As(err, &small):
-		return &refusal{problem: headerTooLarge}
+		return &requestError{problem: headerTooLarge}
 	case errors.Is(failure, errIncomplete), errors.Is(failure, io.ErrUnexpectedEOF), errors.Is(failure, io.EOF):
-		return &refusal{problem: incompleteBody}
+		return &requestError{problem: incompleteBody}
 	}
-	return refuse(malformedRequest, "the request is not valid HTTP/1.1: %.200s", err.Error())
+	return errorf(malformedRequest, "the request is not valid HTTP/1.1: %.200s", err.Error())
 }
 
-// answerFault is fasthttp's handler for requests that cannot be read. The
+// answerReadError is fasthttp's handler for requests that cannot be read. The
 // connection is closed afterwards.
-func (s *Server) answerFault(ctx *fasthttp.RequestCtx, err error) {
-	defer s.recoverPanic(ctx)
+func (s *Server) answerReadError(ctx *fasthttp.RequestCtx, err error) {
+	defer func() { s.answerPanic(ctx, recover(), nil) }()
 	_ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
 	failure := readFailure(ctx.Conn())
 	var op *net.OpError
@@ -251,40 +250,7 @@ func (s *Server) answerFault(ctx *fasthttp.RequestCtx, err error) {
 		return
 	}
 	s.closeAfter(ctx)
-	s.refuse(ctx, faultOf(err, failure))
-}
-
-// refuseBody answers an error of decoding.
-func (s *Server) refuseBody(ctx *fasthttp.RequestCtx, err error) {
-	fault, ok := errors.AsType[*decode.Error](err)
-	if !ok {
-		s.refuse(ctx, refuse(malformedJSON, "the body cannot be decoded"))
-		return
-	}
-	p := &problems[problemOf(fault.Code, malformedJSON)]
-	s.answerProblem(ctx, p, fault.Detail, offsetMember(fault.Offset))
-}
-
-// refuseAccept answers an error of Admit or Accept.
-func (s *Server) refuseAccept(ctx *fasthttp.RequestCtx, err error) {
-	known, ok := errors.AsType[Unavailable](err)
-	if !ok {
-		s.log.Error("cannot accept a batch", "error", err)
-		s.refuse(ctx, &refusal{problem: unavailable})
-		return
-	}
-	var p Problem
-	switch known.Status() {
-	case fasthttp.StatusTooManyRequests:
-		p = problems[overQuota]
-	case fasthttp.StatusRequestEntityTooLarge:
-		p = problems[bodyTooLarge]
-	default:
-		p = problems[problemOf(known.Code(), unavailable)]
-	}
-	p.Code = known.Code()
-	s.setRetryAfter(ctx, p.Status, known.RetryAfter())
-	s.answerProblem(ctx, &p, known.Error(), nil)
+	s.refuse(ctx, readError(err, failure))
 }
 
 // skip disposes of the body of a request that is refused: it is read if it is
@@ -301,17 +267,30 @@ func (s *Server) closeAfter(ctx *fasthttp.RequestCtx) {
 	lingerOn(ctx.Conn())
 }
 
-// recoverPanic answers a panic with 500. It must be deferred.
-func (s *Server) recoverPanic(ctx *fasthttp.RequestCtx) {
-	r := recover()
-	if r == nil {
-		return
+// answerPanic answers with 500 if p, which is what recover returned, is a
+// panic, and reports whether it is. It borrows body.
+func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, p any, body []byte) bool {
+	if p == nil {
+		return false
 	}
 	s.metrics.panics.Inc()
-	s.log.Error("panic in a request", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	err := &event.Refusal{Cause: event.Internal, Err: fmt.Errorf("panic in a request: %v\n%s", p, debug.Stack())}
+	s.logInternal(err, body)
 	ctx.Response.Reset()
 	s.closeAfter(ctx)
-	s.refuse(ctx, &refusal{problem: internalError})
+	s.refuse(ctx, err)
+	return true
+}
+
+// logInternal logs err if it is a fault of ours. Of the body, which is the
+// device's, it tells the digest: whoever has the body can find by it which one
+// it was. It borrows body.
+func (s *Server) logInternal(err error, body []byte) {
+	if event.AsRefusal(err).Cause == event.Internal {
+		digest := sha256.Sum256(body)
+		s.log.Error("fault of ours in a request, which is answered 500", "error", err,
+			"body_bytes", len(body), "body_sha256", hex.EncodeToString(digest[:]))
+	}
 }
 
 func seconds(nanoseconds int64) float64 { return float64(nanoseconds) / 1e9 }

@@ -1,12 +1,18 @@
 package httpapi
 
 import (
-	"time"
-
+	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// Intake is what the listener hands batches to.
+// decoder is what the listener needs of a decode.Decoder.
+type decoder interface {
+	// Decode fills b from b.Body. Its error is an event.Refusal.
+	Decode(b *event.Batch, f decode.Format, p decode.Precision) error
+}
+
+// Intake is what the listener hands batches to. Its errors wrap an
+// event.Refusal; one that does not is answered as event.Unavailable.
 type Intake interface {
 	// Admit returns nil if a batch would be accepted at this moment, and else
 	// the error that Accept would return.
@@ -21,17 +27,4 @@ type Intake interface {
 	// events are as safe as the returned acknowledgement says, which may be
 	// less than want. Nothing of b is accepted when it returns an error.
 	Accept(b *event.Batch, want event.Ack) (event.Ack, error)
-}
-
-// Unavailable is an error of Accept that says how to answer the device.
-// Other errors are answered 503 without telling their text.
-type Unavailable interface {
-	error // the detail, in words meant for the device's owner
-	// Status is 413, 429 or 503; anything else is answered as 503.
-	Status() int
-	// Code is the answer's code: lower-case words joined by underscores.
-	Code() string
-	// RetryAfter is how long the device should wait at least, or 0 to leave
-	// it to the listener.
-	RetryAfter() time.Duration
 }

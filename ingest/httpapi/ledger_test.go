@@ -105,7 +105,7 @@ func TestLedger(t *testing.T) {
 
 func TestRefusedByIntakeReceivesNothing(t *testing.T) {
 	t.Parallel()
-	s := serve(t, testConfig(), &stub{err: quota{}})
+	s := serve(t, testConfig(), &stub{err: quota})
 	a := s.post(t, path, "["+good+","+bad+"]")
 	if a.StatusCode != 429 || !strings.Contains(string(a.body), "tenant a") || a.Header.Get("Retry-After") < "2" {
 		t.Errorf("got %v", a)

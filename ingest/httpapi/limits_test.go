@@ -459,7 +459,7 @@ func TestAddrOf(t *testing.T) {
 // client that asks first need not send its body.
 func TestNoRoomIsToldBeforeTheBody(t *testing.T) {
 	t.Parallel()
-	in := &stub{full: noJournal("journal_full")}
+	in := &stub{full: &event.Refusal{Cause: event.JournalFull}}
 	s := serve(t, testConfig(), in)
 	for _, a := range s.raw(t, 2, postRequest(path, "{not json")+postRequest(path, good)) {
 		checkProblem(t, a)

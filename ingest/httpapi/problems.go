@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/penstock-io/penstock/ingest/event"
@@ -42,6 +43,7 @@ const (
 	overQuota
 	headerTooLarge
 	internalError
+	versionNotSupported
 	connectionLimit
 	memoryLimit
 	draining
@@ -100,6 +102,8 @@ var problems = [problemCount]Problem{
 		"The request line and header are larger than http.max_header_bytes. The connection is closed."},
 	internalError: {"internal_error", 500, "Internal error",
 		"A fault in Penstock. Nothing was acknowledged; the request may be sent again."},
+	versionNotSupported: {"http_version_not_supported", 505, "HTTP version not supported",
+		"The request is neither HTTP/1.0 nor HTTP/1.1. The connection is closed."},
 	connectionLimit: {"connection_limit", 503, "Too many connections in all",
 		"All of http.max_connections are in use. Wait for as long as Retry-After says."},
 	memoryLimit: {"memory_limit", 503, "No memory left for requests",
@@ -114,43 +118,43 @@ var problems = [problemCount]Problem{
 		"The events cannot be made safe at the moment. Nothing was accepted; send the request again after Retry-After."},
 }
 
-// problemOf returns the problem with that code, or otherwise if there is none.
-func problemOf(code string, otherwise problemID) problemID {
-	for id := range problems {
-		if problems[id].Code == code {
-			return problemID(id)
-		}
-	}
-	return otherwise
+// ofCause is what each cause of a refusal is answered with. It is read only.
+var ofCause = [event.Causes]problemID{
+	event.Unavailable:   unavailable,
+	event.Malformed:     malformedJSON,
+	event.EmptyBody:     emptyBody,
+	event.NotEvents:     bodyTypeMismatch,
+	event.TooManyEvents: tooManyEvents,
+	event.TooLarge:      bodyTooLarge,
+	event.OverQuota:     overQuota,
+	event.Overload:      memoryLimit,
+	event.JournalFull:   journalFull,
+	event.JournalFailed: journalFailed,
+	event.Draining:      draining,
+	event.Internal:      internalError,
 }
 
-// Problems returns every problem that the listener answers with of its own.
-// What Accept refuses may carry further codes.
+// requestError is what is wrong with a request as one of HTTP, and therefore
+// has no cause that another protocol could know.
+type requestError struct {
+	problem problemID
+	detail  string // empty means the problem's meaning
+}
+
+func (e *requestError) Error() string { return problems[e.problem].Code + ": " + e.detail }
+
+// errorf returns a requestError with a detail.
+func errorf(p problemID, format string, args ...any) error {
+	return &requestError{p, fmt.Sprintf(format, args...)}
+}
+
+// Problems returns every problem that the listener answers with.
 func Problems() []Problem { return slices.Clone(problems[:]) }
 
 // RejectionCode is why a single event was rejected.
 type RejectionCode struct {
 	Code    string
 	Meaning string
-}
-
-// rejectionMeanings is read only.
-var rejectionMeanings = map[event.Code]string{
-	event.MalformedJSON:    "A line of an NDJSON body is not valid JSON.",
-	event.TypeMismatch:     "A member has another JSON type than its rule says.",
-	event.MissingDevice:    "Neither the event nor its envelope names a device.",
-	event.InvalidDevice:    "device is not 1 to 128 bytes of UTF-8 without control characters.",
-	event.InvalidTimestamp: "ts is neither an integer nor an RFC 3339 string.",
-	event.TimestampRange:   "ts is further back than the retention, or further ahead than the tolerance.",
-	event.NoValues:         "The event has no value that could be stored.",
-	event.TooManyValues:    "The event has more values than one may have.",
-	event.ValueRange:       "The number is not representable as a finite 64-bit float.",
-	event.InvalidName:      "The name of a value or tag is not [A-Za-z_][A-Za-z0-9_]* of at most 128 bytes without a leading __.",
-	event.ReservedTag:      "A tag must not be named device.",
-	event.TooManyTags:      "The event has more tags than one may have, its envelope's included.",
-	event.TagTooLong:       "The value of a tag is longer than 256 bytes.",
-	event.InvalidTag:       "The value of a tag is not valid UTF-8.",
-	event.UnknownDevice:    "The device is not in the enrichment table, and unknown devices are refused.",
 }
 
 // codePartialRefused counts the valid events of a request that asked for all
@@ -162,7 +166,7 @@ const codePartialRefused = "partial_refused"
 func RejectionCodes() []RejectionCode {
 	var all []RejectionCode
 	for _, c := range event.Codes() {
-		all = append(all, RejectionCode{c.String(), rejectionMeanings[c]})
+		all = append(all, RejectionCode{c.String(), c.Meaning()})
 	}
 	return append(all, RejectionCode{codePartialRefused,
 		"In metrics only: the event was valid, but accept_partial=false and another one of its request was not."})

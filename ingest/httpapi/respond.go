@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -137,28 +138,39 @@ func offsetMember(offset int64) []byte {
 }
 
 // refuse answers a request that is refused as a whole.
-func (s *Server) refuse(ctx *fasthttp.RequestCtx, no *refusal) {
-	p := &problems[no.problem]
-	h := &ctx.Response.Header
-	switch no.problem {
-	case methodNotAllowed:
-		h.Set(fasthttp.HeaderAllow, fasthttp.MethodPost)
-	case unsupportedEncoding:
-		h.Set(fasthttp.HeaderAcceptEncoding, "gzip, zstd, deflate, snappy, identity") // RFC 9110, 15.5.16
-	case unsupportedMediaType:
-		h.Set(fasthttp.HeaderAccept, "application/json, application/x-ndjson")
+func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
+	if e, ok := errors.AsType[*requestError](err); ok {
+		h := &ctx.Response.Header
+		switch e.problem {
+		case methodNotAllowed:
+			h.Set(fasthttp.HeaderAllow, fasthttp.MethodPost)
+		case unsupportedEncoding:
+			h.Set(fasthttp.HeaderAcceptEncoding, "gzip, zstd, deflate, snappy, identity") // RFC 9110, 15.5.16
+		case unsupportedMediaType:
+			h.Set(fasthttp.HeaderAccept, "application/json, application/x-ndjson")
+		}
+		s.answerProblem(ctx, &problems[e.problem], e.detail, nil)
+		return
 	}
-	s.setRetryAfter(ctx, p.Status, 0)
-	detail := no.detail
+	r := event.AsRefusal(err)
+	p := &problems[ofCause[r.Cause]]
+	var members []byte
+	switch r.Cause {
+	case event.Unavailable:
+		s.log.Error("cannot accept a batch", "error", err)
+	case event.Malformed, event.NotEvents:
+		members = offsetMember(r.Offset)
+	}
+	s.setRetryAfter(ctx, p.Status, r.RetryAfter)
+	s.answerProblem(ctx, p, r.Detail, members)
+}
+
+// answerProblem answers with p; an empty detail stands for its meaning.
+// members are further members of the object, each with a comma in front.
+func (s *Server) answerProblem(ctx *fasthttp.RequestCtx, p *Problem, detail string, members []byte) {
 	if detail == "" {
 		detail = p.Meaning
 	}
-	s.answerProblem(ctx, p, detail, nil)
-}
-
-// answerProblem answers with p. members are further members of the object,
-// each with a comma in front.
-func (s *Server) answerProblem(ctx *fasthttp.RequestCtx, p *Problem, detail string, members []byte) {
 	s.status(ctx, p.Status)
 	ctx.SetContentType(problemType)
 	ctx.SetBody(appendProblem(nil, p, detail, members))

@@ -13,21 +13,8 @@ import (
 // path is where events are sent.
 const path = "/v1/telemetry"
 
-// refusal is why a request is not served. It is an error so that it can
-// travel, but it always ends as an answer.
-type refusal struct {
-	problem problemID
-	detail  string // empty means the problem's meaning
-}
-
-func (r *refusal) Error() string { return problems[r.problem].Code + ": " + r.detail }
-
-func refuse(p problemID, format string, args ...any) *refusal {
-	return &refusal{p, fmt.Sprintf(format, args...)}
-}
-
-// terms are what the header of a request asks for.
-type terms struct {
+// parameters are what the header of a request asks for.
+type parameters struct {
 	format    decode.Format
 	precision decode.Precision
 	encoding  encoding
@@ -36,42 +23,64 @@ type terms struct {
 	size      int  // Content-Length, or -1
 }
 
-// terms reads the header of a request, and refuses what can be refused
+// errDraining refuses what begins after Drain.
+var errDraining = &event.Refusal{Cause: event.Draining}
+
+// parameters reads the header of a request, and refuses what can be refused
 // without its body. It keeps nothing of ctx.
-func (s *Server) terms(ctx *fasthttp.RequestCtx) (t terms, _ *refusal) {
+func (s *Server) parameters(ctx *fasthttp.RequestCtx) (p parameters, err error) {
 	if s.draining.Load() {
-		return t, &refusal{problem: draining}
+		return p, errDraining
 	}
-	if p := ctx.Path(); string(p) != path {
-		return t, refuse(notFound, "events are sent to POST %s, not to %s", path, quote(p))
+	if at := ctx.Path(); string(at) != path {
+		return p, errorf(notFound, "events are sent to POST %s, not to %s", path, quote(at))
 	}
 	h := &ctx.Request.Header
 	if !h.IsPost() {
-		return t, refuse(methodNotAllowed, "%s takes POST, not %s", path, quote(h.Method()))
+		return p, errorf(methodNotAllowed, "%s takes POST, not %s", path, quote(h.Method()))
 	}
-	t = terms{precision: s.millis, want: event.Durable, partial: true}
-	var no *refusal
-	if t.format, no = formatOf(h.ContentType()); no != nil {
-		return t, no
+	p = parameters{precision: decode.Millisecond, want: event.Durable, partial: true}
+	if p.format, err = formatOf(h.ContentType()); err != nil {
+		return p, err
 	}
-	if t.encoding, no = encodingOf(h); no != nil {
-		return t, no
+	if p.encoding, err = encodingOf(h); err != nil {
+		return p, err
 	}
 	if len(ctx.URI().QueryString()) > 0 {
-		if no = t.parameters(ctx.QueryArgs()); no != nil {
-			return t, no
+		if err := p.query(ctx.QueryArgs()); err != nil {
+			return p, err
 		}
 	}
-	if t.size = max(h.ContentLength(), -1); int64(t.size) > s.cfg.MaxBodyBytes {
-		return t, refuse(bodyTooLarge, "the body has %d bytes, the limit is %d", t.size, s.cfg.MaxBodyBytes)
+	if p.size = max(h.ContentLength(), -1); int64(p.size) > s.cfg.MaxBodyBytes {
+		return p, &event.Refusal{Cause: event.TooLarge,
+			Detail: fmt.Sprintf("the body has %d bytes, the limit is %d", p.size, s.cfg.MaxBodyBytes)}
 	}
-	return t, nil
+	return p, nil
+}
+
+// wellFormed refuses what another HTTP server might read differently, after
+// which the connection cannot go on.
+func wellFormed(h *fasthttp.RequestHeader) error {
+	if err := version(h); err != nil {
+		return err
+	}
+	return framing(h)
+}
+
+// version refuses every HTTP but 1.x. fasthttp refuses what is no version at
+// all, and lets any other pass. A minor version that is not known yet is
+// served as RFC 9110 (2.5) asks for.
+func version(h *fasthttp.RequestHeader) error {
+	if p := h.Protocol(); !bytes.HasPrefix(p, []byte("HTTP/1.")) {
+		return errorf(versionNotSupported, "the request is %s; this listener speaks HTTP/1.1", quote(p))
+	}
+	return nil
 }
 
 // framing refuses a request whose end is a matter of opinion. fasthttp lets a
 // Content-Length next to Transfer-Encoding pass, and hides that it was there;
 // and it unfolds folded header fields, which others in front of it may not.
-func framing(h *fasthttp.RequestHeader) *refusal {
+func framing(h *fasthttp.RequestHeader) error {
 	length, transfer := false, false
 	for raw := h.RawHeaders(); len(raw) > 0; {
 		end := bytes.IndexByte(raw, '\n')
@@ -84,7 +93,7 @@ func framing(h *fasthttp.RequestHeader) *refusal {
 		case 't':
 			transfer = transfer || isField(line, "transfer-encoding")
 		case ' ', '\t' | 0x20:
-			return refuse(malformedRequest, "a header field is folded over two lines")
+			return errorf(malformedRequest, "a header field is folded over two lines")
 		}
 		raw = raw[end+1:]
 	}
@@ -92,9 +101,9 @@ func framing(h *fasthttp.RequestHeader) *refusal {
 	case !transfer:
 		return nil
 	case length:
-		return refuse(conflictingFraming, "the request has both Content-Length and Transfer-Encoding")
+		return errorf(conflictingFraming, "the request has both Content-Length and Transfer-Encoding")
 	case h.ContentLength() != -1:
-		return refuse(conflictingFraming, "the only Transfer-Encoding that is understood is chunked")
+		return errorf(conflictingFraming, "the only Transfer-Encoding that is understood is chunked")
 	}
 	return nil
 }
@@ -106,7 +115,7 @@ func isField(line []byte, name string) bool {
 }
 
 // formatOf returns the format that a Content-Type stands for.
-func formatOf(contentType []byte) (decode.Format, *refusal) {
+func formatOf(contentType []byte) (decode.Format, error) {
 	media, params, _ := bytes.Cut(contentType, []byte{';'})
 	media = bytes.TrimSpace(media)
 	var f decode.Format
@@ -116,10 +125,10 @@ func formatOf(contentType []byte) (decode.Format, *refusal) {
 	case bytes.EqualFold(media, []byte("application/x-ndjson")):
 		f = decode.NDJSON
 	case len(media) == 0:
-		return f, refuse(unsupportedMediaType,
+		return f, errorf(unsupportedMediaType,
 			"the request has no Content-Type; send Content-Type: application/json, or application/x-ndjson for one event per line")
 	default:
-		return f, refuse(unsupportedMediaType,
+		return f, errorf(unsupportedMediaType,
 			"cannot read %s; send Content-Type: application/json, or application/x-ndjson for one event per line", quote(media))
 	}
 	for len(params) > 0 {
@@ -131,20 +140,20 @@ func formatOf(contentType []byte) (decode.Format, *refusal) {
 		}
 		value = bytes.Trim(value, " \t\"")
 		if !bytes.EqualFold(value, []byte("utf-8")) && !bytes.EqualFold(value, []byte("utf8")) {
-			return f, refuse(unsupportedCharset, "cannot read charset %s; JSON is UTF-8", quote(value))
+			return f, errorf(unsupportedCharset, "cannot read charset %s; JSON is UTF-8", quote(value))
 		}
 	}
 	return f, nil
 }
 
 // encodingOf returns the Content-Encoding of a request.
-func encodingOf(h *fasthttp.RequestHeader) (encoding, *refusal) {
+func encodingOf(h *fasthttp.RequestHeader) (encoding, error) {
 	value := bytes.TrimSpace(h.Peek(fasthttp.HeaderContentEncoding))
 	if len(value) == 0 {
-		return identity, nil
+		return encIdentity, nil
 	}
 	if n := len(h.PeekAll(fasthttp.HeaderContentEncoding)); n > 1 {
-		return identity, refuse(unsupportedEncoding, "Content-Encoding is given %d times; one encoding is allowed", n)
+		return encIdentity, errorf(unsupportedEncoding, "Content-Encoding is given %d times; one encoding is allowed", n)
 	}
 	for e, name := range encodingNames {
 		if bytes.EqualFold(value, []byte(name)) {
@@ -152,17 +161,17 @@ func encodingOf(h *fasthttp.RequestHeader) (encoding, *refusal) {
 		}
 	}
 	if bytes.EqualFold(value, []byte("x-gzip")) { // RFC 9110: the same as gzip
-		return gzipped, nil
+		return encGzip, nil
 	}
 	if bytes.IndexByte(value, ',') >= 0 {
-		return identity, refuse(unsupportedEncoding, "Content-Encoding is %s; one encoding is allowed", quote(value))
+		return encIdentity, errorf(unsupportedEncoding, "Content-Encoding is %s; one encoding is allowed", quote(value))
 	}
-	return identity, refuse(unsupportedEncoding,
+	return encIdentity, errorf(unsupportedEncoding,
 		"cannot decode %s; Content-Encoding may be identity, gzip, zstd, deflate or snappy", quote(value))
 }
 
-// parameters reads the query. Parameters that are not known are ignored.
-func (t *terms) parameters(args *fasthttp.Args) *refusal {
+// query reads the query. Parameters that are not known are ignored.
+func (p *parameters) query(args *fasthttp.Args) error {
 	var seen [3]bool
 	for key, value := range args.All() {
 		var which int
@@ -170,22 +179,22 @@ func (t *terms) parameters(args *fasthttp.Args) *refusal {
 		switch string(key) {
 		case "precision":
 			which = 0
-			t.precision, ok = decode.ParsePrecision(string(value))
+			p.precision, ok = decode.ParsePrecision(string(value))
 		case "accept_partial":
 			which = 1
-			t.partial = string(value) == "true"
-			ok = t.partial || string(value) == "false"
+			p.partial = string(value) == "true"
+			ok = p.partial || string(value) == "false"
 		case "ack":
 			which = 2
-			t.want, ok = parseAck(string(value))
+			p.want, ok = parseAck(string(value))
 		default:
 			continue
 		}
 		if !ok {
-			return refuse(invalidParameter, "%s must be %s, not %s", key, parameterValues[which], quote(value))
+			return errorf(invalidParameter, "%s must be %s, not %s", key, parameterValues[which], quote(value))
 		}
 		if seen[which] {
-			return refuse(invalidParameter, "%s is given twice", key)
+			return errorf(invalidParameter, "%s is given twice", key)
 		}
 		seen[which] = true
 	}

@@ -54,7 +54,7 @@ import (
 // goroutine.
 type Server struct {
 	cfg    Config
-	dec    *decode.Decoder
+	dec    decoder
 	intake Intake
 	pool   *event.Pool
 	log    *slog.Logger
@@ -64,7 +64,6 @@ type Server struct {
 	budget   budget
 	requests sync.Pool           // of *scratch
 	unpacker chan *decompressors // as many as may run at once
-	millis   decode.Precision
 
 	draining atomic.Bool
 	conns    connections
@@ -82,14 +81,13 @@ func New(cfg Config, dec *decode.Decoder, in Intake, pool *event.Pool, log *slog
 		budget:   budget{limit: cfg.MaxInflightBytes},
 		unpacker: newDecompressors(),
 	}
-	s.millis, _ = decode.ParsePrecision("ms")
 	s.requests.New = func() any { return &scratch{} }
 	s.conns.init(cfg)
 	s.metrics = newServerMetrics(set, s)
 	s.http = &fasthttp.Server{
 		Name:          "penstock",
 		Handler:       s.handle,
-		ErrorHandler:  s.answerFault,
+		ErrorHandler:  s.answerReadError,
 		ExpectHandler: s.expect,
 		ConnState:     s.conns.transition,
 		Logger:        debugLogger{log},

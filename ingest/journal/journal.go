@@ -16,18 +16,23 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// The reasons for which nothing is appended. They are wrapped with details.
+// The reasons for which nothing is appended. They are wrapped with details;
+// those that a sender hears of are refusals.
 var (
 	// ErrFull means that the journal has reached its limit on disk, or the
 	// file system its floor of free space. Nothing was written.
-	ErrFull = errors.New("journal is full")
+	ErrFull error = &event.Refusal{Cause: event.JournalFull, Err: errors.New("journal is full"),
+		Detail: "the journal has no room; nothing of the request was accepted"}
 	// ErrFailed means that a write or sync failed. The record is not
 	// acknowledged; it may be on the disk or not.
-	ErrFailed = errors.New("journal failed")
+	ErrFailed error = &event.Refusal{Cause: event.JournalFailed, Err: errors.New("journal failed"),
+		Detail: "the journal could not be written; nothing of the request was accepted"}
 	// ErrClosed means that Close has been called.
-	ErrClosed = errors.New("journal is closed")
+	ErrClosed error = &event.Refusal{Cause: event.Draining, Err: errors.New("journal is closed"),
+		Detail: "the service is shutting down"}
 	// ErrTooLarge means that the record is above Config.MaxRecordBytes.
-	ErrTooLarge = errors.New("record is too large for the journal")
+	ErrTooLarge error = &event.Refusal{Cause: event.TooLarge, Err: errors.New("record is too large for the journal"),
+		Detail: "the request's events do not fit into one journal record; send fewer at once"}
 	// ErrLocked means that another process has the directory.
 	ErrLocked = errors.New("journal is in use")
 )
