@@ -63,7 +63,7 @@ func (a *App) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	a.set.WritePrometheus(w)
 	for _, o := range a.sinks.all() {
-		o.set.WritePrometheus(w)
+		o.set.Load().WritePrometheus(w)
 		o.store.set.WritePrometheus(w)
 	}
 	if a.store == nil {

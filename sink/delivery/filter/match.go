@@ -1,4 +1,4 @@
-package sink
+package filter
 
 import (
 	"regexp"
@@ -8,8 +8,8 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// matcher is a Filter, compiled. It is used by many goroutines at once.
-type matcher struct {
+// Matcher is a Filter, compiled. It is used by many goroutines at once.
+type Matcher struct {
 	names, devices rule
 	labels         []labelRule
 }
@@ -30,12 +30,12 @@ func (r rule) pass(s string) bool {
 	return (r.include == nil || r.include.match(s)) && (r.exclude == nil || !r.exclude.match(s))
 }
 
-// newMatcher compiles a valid filter. It returns nil if everything passes.
-func newMatcher(f Filter) *matcher {
+// New compiles a valid filter. It returns nil if everything passes.
+func New(f Filter) *Matcher {
 	if f.Empty() {
 		return nil
 	}
-	m := &matcher{
+	m := &Matcher{
 		names:   rule{newPatterns(f.Names), newPatterns(f.ExcludeNames)},
 		devices: rule{newPatterns(f.Devices), newPatterns(f.ExcludeDevices)},
 	}
@@ -48,9 +48,9 @@ func newMatcher(f Filter) *matcher {
 	return m
 }
 
-// apply returns what passes of b: b itself, a subset that the caller
+// Apply returns what passes of b: b itself, a subset that the caller
 // releases, or nil.
-func (m *matcher) apply(b *event.Batch) *event.Batch {
+func (m *Matcher) Apply(b *event.Batch) *event.Batch {
 	var part *event.Batch
 	var scratch [64]event.Field
 	passed := 0 // events of b so far that pass whole; all of them while part is nil
@@ -86,7 +86,7 @@ func (m *matcher) apply(b *event.Batch) *event.Batch {
 
 // fields returns those of the fields whose name passes: the same slice if all
 // do, else appended to dst.
-func (m *matcher) fields(dst, fields []event.Field) []event.Field {
+func (m *Matcher) fields(dst, fields []event.Field) []event.Field {
 	if !m.names.given() {
 		return fields
 	}
@@ -101,7 +101,7 @@ func (m *matcher) fields(dst, fields []event.Field) []event.Field {
 	return dst
 }
 
-func (m *matcher) event(b *event.Batch, e *event.Event) bool {
+func (m *Matcher) event(b *event.Batch, e *event.Event) bool {
 	if m.devices.given() && !m.devices.pass(e.Device) {
 		return false
 	}

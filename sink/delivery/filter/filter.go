@@ -1,4 +1,4 @@
-package sink
+package filter
 
 import (
 	"errors"

@@ -1,11 +1,9 @@
-package sink
+package filter
 
 import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
 )
@@ -93,10 +91,10 @@ func TestFilter(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		m := newMatcher(c.filter)
+		m := New(c.filter)
 		for range 2 { // the second time from memory
 			b := fleetBatch(t, &event.Pool{})
-			part := m.apply(b)
+			part := m.Apply(b)
 			if got := render(part); got != c.want {
 				t.Errorf("%s: got  %q\nwant %q", c.name, got, c.want)
 			}
@@ -106,48 +104,9 @@ func TestFilter(t *testing.T) {
 			b.Release()
 		}
 	}
-	if newMatcher(Filter{}) != nil {
+	if New(Filter{}) != nil {
 		t.Error("a filter without rules costs something")
 	}
-}
-
-// TestFilterOnBothWays has a sink with a filter get the same from memory and
-// from disk, and count what it leaves out once.
-func TestFilterOnBothWays(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		log, store := &fakeLog{records: 100}, newRemoteStore()
-		log.make = func(b *event.Batch, record int) {
-			for i := range 4 {
-				b.AddField("v", 1)
-				device := fmt.Sprintf("d%d", i)
-				if record%10 == 3 {
-					device = "none"
-				}
-				b.Commit(i, device, int64(record*4+i))
-			}
-		}
-		r := newRemote(t, log, store, Filter{Devices: []string{"d0", "d2"}}, nil)
-		for i := range 200 {
-			b := log.append(r.pool)
-			if i%3 == 0 {
-				r.Skip(b)
-			} else {
-				r.Offer(b)
-			}
-			b.Release()
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if store.count() != 270*2 {
-			t.Errorf("%d samples stored, want 540", store.count())
-		}
-		if log.position() != 300*recordSize {
-			t.Errorf("the position stands at %d", log.position())
-		}
-		r.balanced(t, Ledger{Accepted: 800, Recovered: 400, Stored: 540, Filtered: 660})
-		closeSink(t, r.Sink, 0)
-	})
 }
 
 func TestFilterNamesEveryFault(t *testing.T) {
@@ -176,13 +135,18 @@ func BenchmarkFilter(b *testing.B) {
 		"names": {Names: []string{"a"}},
 		"none":  {Devices: []string{"other"}},
 	} {
-		m := newMatcher(f)
+		m := New(f)
 		batch := pool.Get(0)
-		hundred("a", "b", "c")(batch, 0)
+		for i := range 100 {
+			for _, name := range []string{"a", "b", "c"} {
+				batch.AddField(name, 1)
+			}
+			batch.Commit(i, fmt.Sprint("device-", i), int64(i))
+		}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for range b.N {
-				if part := m.apply(batch); part != nil && part != batch {
+				if part := m.Apply(batch); part != nil && part != batch {
 					part.Release()
 				}
 			}

@@ -1,71 +1,13 @@
-package sink
+package delivery
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink"
 )
-
-// letterbox is the sink's DeadLetters, used by one goroutine at a time.
-type letterbox struct {
-	mu   sync.Mutex
-	kept DeadLetters
-
-	replaying sync.Mutex
-}
-
-func (l *letterbox) append(letters []Letter) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.kept.Append(letters)
-}
-
-func (l *letterbox) read(pool *event.Pool, after string, limit int) ([]Letter, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.kept.Read(pool, after, limit)
-}
-
-func (l *letterbox) remove(ids []string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.kept.Remove(ids)
-}
-
-// logLettersEvery is how often dead letters are logged.
-const logLettersEvery = 10 * time.Second
-
-// condemn makes dead letters of what the store will never take. It returns
-// when they are on disk, and false if ctx was done before that.
-func (s *Sink) condemn(ctx context.Context, letters []Letter) bool {
-	if len(letters) == 0 {
-		return true
-	}
-	for pause := s.newBackOff(); ; sleep(ctx, pause.NextBackOff()) {
-		err := s.letters.append(letters)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return false
-		}
-		s.m.letterErrors.Inc()
-		s.fail(time.Now(), fmt.Errorf("cannot keep dead letters: %w", err), "cannot keep dead letters, will try again; events stay in the journal")
-	}
-	now := time.Now().UnixNano()
-	if last := s.lettersAt.Load(); now-last >= int64(logLettersEvery) && s.lettersAt.CompareAndSwap(last, now) {
-		l := letters[0]
-		e := &l.Batch.Events[0]
-		s.log.Error("the store refuses events; they are kept as dead letters",
-			"events", len(letters), "device", e.Device, "ts", e.Timestamp,
-			"field", l.Batch.Fields(e)[0].Name, "status", l.Status, "error", l.Detail)
-	}
-	return true
-}
 
 // Replayed is what has become of the dead letters in a replay.
 type Replayed struct {
@@ -113,8 +55,8 @@ func (s *Sink) Replay(ctx context.Context) (Replayed, error) {
 		round := replay{s: s, ctx: ctx}
 		more, err := round.write(&after)
 		r.Refused += round.refused
-		if round.words != "" {
-			r.Error = round.words
+		if round.said != "" {
+			r.Error = round.said
 		}
 		if err == nil {
 			err = round.remove()
@@ -137,13 +79,13 @@ type replay struct {
 
 	stored  []string // IDs
 	refused int
-	words   string
+	said    string
 }
 
 // write writes the letters of a round, beginning behind the one with the ID
 // *after, and moves that on. It returns whether there are more.
 func (r *replay) write(after *string) (more bool, err error) {
-	r.epoch = r.s.progress.epoch.Load()
+	r.epoch = r.s.epoch()
 	for n := 0; n < replayRound; {
 		letters, err := r.s.letters.read(r.s.src.Pool, *after, replayBatch)
 		if err != nil {
@@ -165,25 +107,25 @@ func (r *replay) write(after *string) (more bool, err error) {
 	return true, nil
 }
 
-// split writes the letters, in halves if they are refused together. refused
-// says that they must hold one that will be.
-func (r *replay) split(letters []Letter, refused bool) error {
-	if !refused || len(letters) == 1 {
+// split writes the letters, in halves if they are refused together. known
+// says that they are.
+func (r *replay) split(letters []sink.Letter, known bool) error {
+	if !known || len(letters) == 1 {
 		batches := make([]*event.Batch, len(letters))
 		for i, l := range letters {
 			batches[i] = l.Batch
 		}
-		_, said, err := r.s.attempt(r.ctx, batches)
+		_, refused, err := r.s.store.write(r.ctx, batches)
 		if err != nil {
 			return fmt.Errorf("replay ended early: %w", err)
 		}
-		if said == nil {
+		if refused == nil {
 			for _, l := range letters {
 				r.stored = append(r.stored, l.ID)
 			}
 			return nil
 		}
-		r.words = said.Error()
+		r.said = refused.Error()
 		if len(letters) == 1 {
 			r.refused++
 			return nil
@@ -203,19 +145,21 @@ func (r *replay) remove() error {
 		return nil
 	}
 	s := r.s
-	if err := s.w.Sync(r.ctx); err != nil {
+	if err := s.store.w.Sync(r.ctx); err != nil {
 		return fmt.Errorf("cannot sync the store: %w", err)
 	}
 	if sleep(r.ctx, s.cfg.Hold); r.ctx.Err() != nil {
 		return fmt.Errorf("replay ended early: %w", r.ctx.Err())
 	}
-	if r.epoch != s.progress.epoch.Load() {
+	if r.epoch != s.epoch() {
 		return errors.New("the store may have restarted during the replay and lost what it took; replay again")
 	}
 	if err := s.letters.remove(r.stored); err != nil {
 		return fmt.Errorf("cannot remove the letters that the store has taken: %w", err)
 	}
-	s.m.replayed.Add(len(r.stored))
+	s.mu.Lock()
+	s.progress.Replayed(len(r.stored))
+	s.mu.Unlock()
 	s.log.Info("dead letters replayed", "letters", len(r.stored))
 	return nil
 }

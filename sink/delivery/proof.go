@@ -1,4 +1,4 @@
-package sink
+package delivery
 
 import (
 	"math/rand/v2"
@@ -10,8 +10,8 @@ import (
 // prove shows that the store takes anything, by what it took last or else by
 // n samples of the write. It returns errNoProof if it does not.
 func (x *bisection) prove(n int) error {
-	if b := x.s.lastGood.get(); b != nil {
-		_, refused, err := x.s.attempt(x.ctx, []*event.Batch{b})
+	if b := x.s.store.lastGood.get(); b != nil {
+		_, refused, err := x.s.store.write(x.ctx, []*event.Batch{b})
 		if err == nil && refused == nil {
 			x.accepted([]*event.Batch{b})
 		}
@@ -24,7 +24,7 @@ func (x *bisection) prove(n int) error {
 }
 
 // confirm makes sure that the store has taken something after the last
-// sample that is to be condemned.
+// sample that is to be dead-lettered.
 func (x *bisection) confirm() error {
 	if !x.open {
 		return nil
@@ -32,7 +32,7 @@ func (x *bisection) confirm() error {
 	if x.good == nil {
 		return x.prove(0)
 	}
-	_, refused, err := x.s.attempt(x.ctx, []*event.Batch{x.good})
+	_, refused, err := x.s.store.write(x.ctx, []*event.Batch{x.good})
 	if err == nil && refused != nil {
 		err = errNoProof
 	}
@@ -60,7 +60,7 @@ func (x *bisection) sample(n int) error {
 			f := rand.IntN(len(fields))
 			part := b.Subset()
 			part.Include(e, fields[f:f+1])
-			_, refused, err := x.s.attempt(x.ctx, []*event.Batch{part})
+			_, refused, err := x.s.store.write(x.ctx, []*event.Batch{part})
 			if err == nil && refused == nil {
 				x.accepted([]*event.Batch{part})
 			}
@@ -76,15 +76,17 @@ func (x *bisection) sample(n int) error {
 
 // good keeps a copy of one sample that the store has taken.
 type good struct {
+	pool *event.Pool
+
 	mu    sync.Mutex
 	batch *event.Batch
 }
 
-// keep takes note of a write that was taken.
-func (g *good) keep(pool *event.Pool, batches []*event.Batch) {
+// keep notes a write that was taken.
+func (g *good) keep(batches []*event.Batch) {
 	from := batches[len(batches)-1]
 	e := &from.Events[len(from.Events)-1]
-	b := pool.Get(0)
+	b := g.pool.Get(0)
 	text := func(s string) string { return b.Intern([]byte(s)) }
 	f := from.Fields(e)[0]
 	b.AddField(text(f.Name), f.Value)

@@ -1,10 +1,14 @@
-package sink
+package delivery
 
 import (
 	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/delivery/filter"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
 // TestCircuitOpensAndCloses takes a store away for ten minutes: after some
@@ -15,7 +19,7 @@ func TestCircuitOpensAndCloses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := &fakeLog{}, newRemoteStore()
 		store.answer = func(int) error { return errors.New("away") }
-		r := newRemote(t, log, store, Filter{}, func(c *Config) { c.Writers, c.MaxEvents = 4, 1 })
+		r := newRemote(t, log, store, filter.Filter{}, func(c *Config) { c.Writers, c.MaxEvents = 4, 1 })
 		start := time.Now()
 		if got := r.State().Circuit; got != "closed" {
 			t.Errorf("the circuit of a new sink is %s", got)
@@ -37,7 +41,7 @@ func TestCircuitOpensAndCloses(t *testing.T) {
 		if st := r.State(); st.Circuit != "closed" || st.Err != nil || !st.Since.IsZero() {
 			t.Errorf("state %+v after the store came back", st)
 		}
-		r.balanced(t, Ledger{Accepted: 20, Stored: 20})
+		r.balanced(t, progress.Ledger{Accepted: 20, Stored: 20})
 		closeSink(t, r.Sink, 0)
 	})
 }
@@ -48,7 +52,7 @@ func TestCircuitIgnoresRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := &fakeLog{make: hundred("v")}, newRemoteStore()
 		store.refuse = func(s sample) bool { return s.ts < 90 }
-		r := newRemote(t, log, store, Filter{}, nil)
+		r := newRemote(t, log, store, filter.Filter{}, nil)
 		r.offer(1)
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -70,11 +74,11 @@ func TestRetryAfter(t *testing.T) {
 			store.answer = func(i int) error {
 				at = append(at, time.Since(start))
 				if i == 1 {
-					return &Busy{After: time.Minute, Err: errors.New("slow down")}
+					return &sink.Busy{After: time.Minute, Err: errors.New("slow down")}
 				}
 				return nil
 			}
-			r := newRemote(t, log, store, Filter{}, func(c *Config) { c.CircuitFailures, c.MaxEvents = failures, 1 })
+			r := newRemote(t, log, store, filter.Filter{}, func(c *Config) { c.CircuitFailures, c.MaxEvents = failures, 1 })
 			r.offer(10)
 			time.Sleep(50 * time.Second)
 			synctest.Wait()
@@ -89,7 +93,7 @@ func TestRetryAfter(t *testing.T) {
 					t.Errorf("a request after %s", d)
 				}
 			}
-			r.balanced(t, Ledger{Accepted: 10, Stored: 10})
+			r.balanced(t, progress.Ledger{Accepted: 10, Stored: 10})
 			closeSink(t, r.Sink, 0)
 		})
 	}
@@ -101,7 +105,7 @@ func TestBackOffGrows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := &fakeLog{}, newRemoteStore()
 		store.answer = func(int) error { return errors.New("away") }
-		r := newRemote(t, log, store, Filter{}, func(c *Config) { c.CircuitFailures = 0 })
+		r := newRemote(t, log, store, filter.Filter{}, func(c *Config) { c.CircuitFailures = 0 })
 		r.offer(1)
 		time.Sleep(time.Hour)
 		synctest.Wait()

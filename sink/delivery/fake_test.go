@@ -1,4 +1,4 @@
-package sink
+package delivery
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/delivery/filter"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
 // sample names a field of an event.
@@ -60,7 +63,7 @@ func (r *remoteStore) Write(ctx context.Context, batches []*event.Batch) error {
 			for _, f := range b.Fields(e) {
 				s := sample{e.Timestamp, strings.Clone(f.Name)}
 				if r.refuse != nil && r.refuse(s) {
-					return &Refused{Status: 400, Detail: fmt.Sprintf("cannot take %s at %d", s.name, s.ts)}
+					return &sink.Refused{Status: 400, Detail: fmt.Sprintf("cannot take %s at %d", s.name, s.ts)}
 				}
 				got = append(got, s)
 			}
@@ -141,7 +144,7 @@ type letterLine struct {
 	fields             []event.Field
 }
 
-func (k *letterBook) Append(letters []Letter) error {
+func (k *letterBook) Append(letters []sink.Letter) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.fail != nil {
@@ -164,21 +167,21 @@ func (k *letterBook) Append(letters []Letter) error {
 	return nil
 }
 
-func (k *letterBook) Read(pool *event.Pool, after string, limit int) ([]Letter, error) {
+func (k *letterBook) Read(pool *event.Pool, after string, limit int) ([]sink.Letter, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	start := 0
 	if after != "" {
 		start = 1 + slices.IndexFunc(k.lines, func(x letterLine) bool { return x.id == after })
 	}
-	var list []Letter
+	var list []sink.Letter
 	for _, line := range k.lines[start:min(start+limit, len(k.lines))] {
 		b := pool.Get(0)
 		for _, f := range line.fields {
 			b.AddField(f.Name, f.Value)
 		}
 		b.Commit(0, line.device, line.ts)
-		list = append(list, Letter{Batch: b, ID: line.id, Detail: line.detail})
+		list = append(list, sink.Letter{Batch: b, ID: line.id, Detail: line.detail})
 	}
 	return list, nil
 }
@@ -206,24 +209,21 @@ type remote struct {
 }
 
 // newRemote starts a sink to a store with the settings for remote ones.
-func newRemote(t *testing.T, log *fakeLog, store *remoteStore, filter Filter, change func(*Config)) *remote {
+func newRemote(t *testing.T, log *fakeLog, store *remoteStore, wants filter.Filter, change func(*Config)) *remote {
 	t.Helper()
 	cfg := DefaultRemoteConfig()
 	if change != nil {
 		change(&cfg)
 	}
 	pool := &event.Pool{}
-	return startRemote(t, cfg, filter, log, store, Source{
-		Backlog: log, Checkpoint: log, Enricher: log, Pool: pool,
-		Low: log.low, Done: log.done, Tail: log.safe(), Safe: log.safe,
-	})
+	return startRemote(t, cfg, wants, log, store, log.source(pool))
 }
 
 // startRemote starts a sink from src.
-func startRemote(t *testing.T, cfg Config, filter Filter, log *fakeLog, store *remoteStore, src Source) *remote {
+func startRemote(t *testing.T, cfg Config, wants filter.Filter, log *fakeLog, store *remoteStore, src Source) *remote {
 	t.Helper()
 	r := &remote{log: log, store: store, letters: &letterBook{}, pool: src.Pool}
-	s, err := New("remote", cfg, Target{Writer: store, Filter: filter, DeadLetters: r.letters}, src,
+	s, err := New("remote", cfg, Target{Writer: store, Filter: wants, DeadLetters: r.letters}, src,
 		slog.New(slog.NewTextHandler(io.Discard, nil)), metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
@@ -243,7 +243,7 @@ func (r *remote) offer(n int) {
 }
 
 // balanced checks the ledger, and that nothing is in flight.
-func (r *remote) balanced(t *testing.T, want Ledger) {
+func (r *remote) balanced(t *testing.T, want progress.Ledger) {
 	t.Helper()
 	if got := r.Ledger(); got != want {
 		t.Errorf("ledger %+v\nwant   %+v", got, want)

@@ -1,4 +1,4 @@
-package sink
+package delivery
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink/delivery/filter"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
 // hundred makes records of 100 events with the given fields; the timestamp
@@ -33,7 +35,7 @@ func TestPoisonedBatch(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			log, store := &fakeLog{make: hundred("v")}, newRemoteStore()
 			store.refuse = func(s sample) bool { return s.ts == bad }
-			r := newRemote(t, log, store, Filter{}, nil)
+			r := newRemote(t, log, store, filter.Filter{}, nil)
 			r.offer(100)
 			time.Sleep(30 * time.Second)
 			synctest.Wait()
@@ -58,7 +60,7 @@ func TestPoisonedBatch(t *testing.T) {
 			if log.position() != 100*recordSize {
 				t.Errorf("the position stands at %d", log.position())
 			}
-			r.balanced(t, Ledger{Accepted: 10_000, Stored: 9999, DeadLettered: 1})
+			r.balanced(t, progress.Ledger{Accepted: 10_000, Stored: 9999, DeadLettered: 1})
 			closeSink(t, r.Sink, 0)
 		})
 	}
@@ -70,7 +72,7 @@ func TestOneFieldIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := &fakeLog{make: hundred("a", "b", "c")}, newRemoteStore()
 		store.refuse = func(s sample) bool { return s.ts == 77 && s.name != "b" || s.ts == 12 }
-		r := newRemote(t, log, store, Filter{}, nil)
+		r := newRemote(t, log, store, filter.Filter{}, nil)
 		r.offer(3)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
@@ -81,7 +83,7 @@ func TestOneFieldIsRefused(t *testing.T) {
 		if store.count() != 900-5 || !store.has(sample{77, "b"}) {
 			t.Errorf("%d samples stored, want 895", store.count())
 		}
-		r.balanced(t, Ledger{Accepted: 300, Stored: 298, DeadLettered: 2})
+		r.balanced(t, progress.Ledger{Accepted: 300, Stored: 298, DeadLettered: 2})
 		closeSink(t, r.Sink, 0)
 	})
 }
@@ -93,7 +95,7 @@ func TestStoreThatRefusesEverything(t *testing.T) {
 	for _, before := range []int{0, 10} { // records that the store takes first
 		synctest.Test(t, func(t *testing.T) {
 			log, store := &fakeLog{make: hundred("a", "b")}, newRemoteStore()
-			r := newRemote(t, log, store, Filter{}, nil)
+			r := newRemote(t, log, store, filter.Filter{}, nil)
 			r.offer(before)
 			time.Sleep(time.Second)
 			synctest.Wait()
@@ -121,7 +123,7 @@ func TestStoreThatRefusesEverything(t *testing.T) {
 			time.Sleep(2 * time.Minute)
 			synctest.Wait()
 			n := uint64(before+300) * 100
-			r.balanced(t, Ledger{Accepted: n, Stored: n})
+			r.balanced(t, progress.Ledger{Accepted: n, Stored: n})
 			if st := r.State(); st.Refusing || st.Err != nil || st.Backlog != 0 || st.Lag != 0 {
 				t.Errorf("state %+v", st)
 			}
@@ -140,7 +142,7 @@ func TestABadWriteAloneWaitsForProof(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := &fakeLog{make: hundred("v")}, newRemoteStore()
 		store.refuse = func(s sample) bool { return s.ts < 1000 }
-		r := newRemote(t, log, store, Filter{}, nil)
+		r := newRemote(t, log, store, filter.Filter{}, nil)
 		r.offer(10)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -153,7 +155,7 @@ func TestABadWriteAloneWaitsForProof(t *testing.T) {
 		if n := len(r.letters.list()); n != 1000 {
 			t.Errorf("%d dead letters, want 1000", n)
 		}
-		r.balanced(t, Ledger{Accepted: 1100, Stored: 100, DeadLettered: 1000})
+		r.balanced(t, progress.Ledger{Accepted: 1100, Stored: 100, DeadLettered: 1000})
 		closeSink(t, r.Sink, 0)
 	})
 }
@@ -163,7 +165,7 @@ func TestDeadLettersThatCannotBeKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := &fakeLog{make: hundred("v")}, newRemoteStore()
 		store.refuse = func(s sample) bool { return s.ts == 5 }
-		r := newRemote(t, log, store, Filter{}, nil)
+		r := newRemote(t, log, store, filter.Filter{}, nil)
 		r.letters.fail = errors.New("disk full")
 		r.offer(1)
 		time.Sleep(time.Minute)
@@ -176,7 +178,7 @@ func TestDeadLettersThatCannotBeKept(t *testing.T) {
 		r.letters.mu.Unlock()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		r.balanced(t, Ledger{Accepted: 100, Stored: 99, DeadLettered: 1})
+		r.balanced(t, progress.Ledger{Accepted: 100, Stored: 99, DeadLettered: 1})
 		if log.position() != recordSize {
 			t.Errorf("the position stands at %d", log.position())
 		}
@@ -189,7 +191,7 @@ func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := &fakeLog{make: hundred("v")}, newRemoteStore()
 		store.refuse = func(s sample) bool { return s.ts%100 < 30 }
-		r := newRemote(t, log, store, Filter{}, nil)
+		r := newRemote(t, log, store, filter.Filter{}, nil)
 		r.offer(50)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -208,7 +210,7 @@ func TestReplay(t *testing.T) {
 		if err != nil || got.Stored != 0 || got.Refused != 50 {
 			t.Errorf("second replay: %+v, %v", got, err)
 		}
-		r.balanced(t, Ledger{Accepted: 5000, Stored: 3500, DeadLettered: 1500, Replayed: 1450})
+		r.balanced(t, progress.Ledger{Accepted: 5000, Stored: 3500, DeadLettered: 1500, Replayed: 1450})
 
 		// A store that restarts before the letters are safe costs none.
 		store.set(func() { store.refuse = nil })
@@ -233,7 +235,7 @@ func TestReplayEndsWithTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := &fakeLog{make: hundred("v")}, newRemoteStore()
 		store.refuse = func(s sample) bool { return s.ts == 5 }
-		r := newRemote(t, log, store, Filter{}, nil)
+		r := newRemote(t, log, store, filter.Filter{}, nil)
 		r.offer(1)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -277,14 +279,14 @@ func TestPartsGoInTheJournalsOrder(t *testing.T) {
 			}
 			return nil
 		}
-		r := newRemote(t, log, store, Filter{}, func(c *Config) { c.Writers = 1 })
+		r := newRemote(t, log, store, filter.Filter{}, func(c *Config) { c.Writers = 1 })
 		r.offer(5)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		if lines := r.letters.list(); len(lines) != 1 || lines[0].ts != 8 {
 			t.Errorf("dead letters %+v, want the one at 8", lines)
 		}
-		r.balanced(t, Ledger{Accepted: 5, Recovered: 5, Stored: 9, DeadLettered: 1})
+		r.balanced(t, progress.Ledger{Accepted: 5, Recovered: 5, Stored: 9, DeadLettered: 1})
 		closeSink(t, r.Sink, 0)
 	})
 }

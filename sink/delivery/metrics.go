@@ -1,4 +1,4 @@
-package sink
+package delivery
 
 import (
 	"fmt"
@@ -7,18 +7,10 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
 type sinkMetrics struct {
-	// The ledger, in events.
-	accepted     *metrics.Counter
-	recovered    *metrics.Counter
-	stored       *metrics.Counter
-	deadLettered *metrics.Counter
-	filtered     *metrics.Counter
-	redelivered  *metrics.Counter
-	replayed     *metrics.Counter
-
 	skipped          *metrics.Counter
 	failures         *metrics.Counter
 	refusals         *metrics.Counter
@@ -50,7 +42,9 @@ func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
 		}
 		return 1
 	})
-	gauge("penstock_sink_circuit_state", func() float64 { return float64(s.circuit.state()) })
+	gauge("penstock_sink_circuit_state", func() float64 {
+		return map[string]float64{circuitClosed: 0, circuitHalfOpen: 1, circuitOpen: 2}[s.store.circuit.state()]
+	})
 	gauge("penstock_sink_events_in_flight", func() float64 { return float64(s.Ledger().InFlight()) })
 	gauge("penstock_sink_backlog_bytes", func() float64 { return float64(s.State().Backlog) })
 	gauge("penstock_sink_lag_seconds", func() float64 { return s.State().Lag.Seconds() })
@@ -60,17 +54,18 @@ func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
 	stage := func(name string) *metrics.PrometheusHistogram {
 		return stages.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("penstock_stage_seconds{stage=%q}", name), event.StageBuckets())
 	}
-	events := func(outcome string) *metrics.Counter {
-		return set.NewCounter(fmt.Sprintf("penstock_sink_events_total{sink=%q,outcome=%q}", s.name, outcome))
+	events := func(outcome string, f func(progress.Ledger) uint64) {
+		set.NewGauge(fmt.Sprintf("penstock_sink_events_total{sink=%q,outcome=%q}", s.name, outcome), func() float64 { return float64(f(s.Ledger())) })
 	}
+	events("accepted", func(l progress.Ledger) uint64 { return l.Accepted })
+	events("recovered", func(l progress.Ledger) uint64 { return l.Recovered })
+	events("stored", func(l progress.Ledger) uint64 { return l.Stored })
+	events("dead_lettered", func(l progress.Ledger) uint64 { return l.DeadLettered })
+	events("filtered", func(l progress.Ledger) uint64 { return l.Filtered })
+	events("lost", func(l progress.Ledger) uint64 { return l.Lost })
+	events("redelivered", func(l progress.Ledger) uint64 { return l.Redelivered })
+	events("replayed", func(l progress.Ledger) uint64 { return l.Replayed })
 	return &sinkMetrics{
-		accepted:         events("accepted"),
-		recovered:        events("recovered"),
-		stored:           events("stored"),
-		deadLettered:     events("dead_lettered"),
-		filtered:         events("filtered"),
-		redelivered:      events("redelivered"),
-		replayed:         events("replayed"),
 		skipped:          set.NewCounter("penstock_sink_skipped_batches_total" + label),
 		failures:         set.NewCounter("penstock_sink_write_failures_total" + label),
 		refusals:         set.NewCounter("penstock_sink_refused_writes_total" + label),

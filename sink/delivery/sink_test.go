@@ -1,4 +1,4 @@
-package sink
+package delivery
 
 import (
 	"context"
@@ -15,6 +15,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
 // recordSize is the length of every record of fakeLog.
@@ -30,9 +32,9 @@ type fakeLog struct {
 	at      event.Position
 
 	low  event.Position
-	done []Interval
+	done []event.Range
 
-	persisted func(low event.Position, done []Interval) // called by SetProgress if it is set
+	persisted func(low event.Position, done []event.Range) // called by SetProgress if it is set
 }
 
 func (l *fakeLog) append(p *event.Pool) *event.Batch {
@@ -70,7 +72,7 @@ func (l *fakeLog) Next(b *event.Batch) (bool, error) {
 	return false, nil
 }
 
-func (l *fakeLog) SetProgress(low event.Position, done []Interval) error {
+func (l *fakeLog) SetProgress(low event.Position, done []event.Range) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.persisted != nil {
@@ -85,6 +87,26 @@ func (l *fakeLog) position() event.Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.low
+}
+
+// source is that of a sink that begins with the progress of l.
+func (l *fakeLog) source(pool *event.Pool) Source {
+	return Source{
+		Log: l, Checkpoint: l, Enricher: l, Pool: pool,
+		Progress: progress.New(progress.Checkpoint{Low: l.low, Done: l.done}, l.safe()),
+	}
+}
+
+func (l *fakeLog) Committed() event.Position { return l.safe() }
+
+func (l *fakeLog) Wait(ctx context.Context, pos event.Position) error {
+	for l.safe() <= pos {
+		sleep(ctx, time.Millisecond)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *fakeLog) safe() event.Position {
@@ -143,17 +165,14 @@ func (f *fakeStore) fail(err error) {
 	f.err = err
 }
 
-func newTestSink(t *testing.T, log *fakeLog, store Writer, change func(*Config)) (*Sink, *event.Pool) {
+func newTestSink(t *testing.T, log *fakeLog, store sink.Writer, change func(*Config)) (*Sink, *event.Pool) {
 	t.Helper()
 	cfg := DefaultConfig()
 	if change != nil {
 		change(&cfg)
 	}
 	pool := &event.Pool{}
-	s, err := New("test", cfg, Target{Writer: store}, Source{
-		Backlog: log, Checkpoint: log, Enricher: log, Pool: pool,
-		Low: log.low, Done: log.done, Tail: log.safe(), Safe: log.safe,
-	}, slog.New(slog.NewTextHandler(io.Discard, nil)), metrics.NewSet())
+	s, err := New("test", cfg, Target{Writer: store}, log.source(pool), slog.New(slog.NewTextHandler(io.Discard, nil)), metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,13 +233,13 @@ func TestDeliversWhatItIsOffered(t *testing.T) {
 func TestBacklogOfAnEarlierProcessIsDelivered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log, store := &fakeLog{records: 50, low: 10 * recordSize, done: []Interval{{From: 20 * recordSize, To: 30 * recordSize}}}, &fakeStore{}
+		log, store := &fakeLog{records: 50, low: 10 * recordSize, done: []event.Range{{From: 20 * recordSize, To: 30 * recordSize}}}, &fakeStore{}
 		s, _ := newTestSink(t, log, store, nil)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		checkOnce(t, store, 30)
-		if s.Recovered() != 30 || log.low != 50*recordSize {
-			t.Errorf("recovered %d, low %d", s.Recovered(), log.low)
+		if s.Ledger().Recovered != 30 || log.low != 50*recordSize {
+			t.Errorf("recovered %d, low %d", s.Ledger().Recovered, log.low)
 		}
 		closeSink(t, s, 0)
 	})

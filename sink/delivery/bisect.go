@@ -1,4 +1,4 @@
-package sink
+package delivery
 
 import (
 	"cmp"
@@ -8,16 +8,17 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink"
 )
 
 // A write that the store refuses is taken apart: halves by batches, then by
 // events, then by the fields of one event, until the offenders are alone. A
 // half whose sibling was accepted holds an offender for sure and is not asked
 // for again before it is halved, so each offender costs about log2 of the
-// write's samples in requests. Only what was refused alone is condemned.
+// write's samples in requests. Only what was refused alone is dead-lettered.
 //
 // A store that refuses everything, because its address or tenant is wrong,
-// must not turn the journal into dead letters. So nothing is condemned unless
+// must not turn the journal into dead letters. So nothing is dead-lettered unless
 // the store has taken something after it had refused that: a neighbour in the
 // same write, or, if need be, the sample that it took last, which it is asked
 // for once more. Without that proof the write goes back to the journal, and
@@ -43,17 +44,17 @@ type bisection struct {
 	whole []*event.Batch
 
 	// good is a sample of what was accepted last, nil if nothing was. open
-	// means that something was found since then that is to be condemned.
+	// means that something was found since then that is to be dead-lettered.
 	good   *event.Batch
 	open   bool
 	streak int // parts that were refused since then
 
-	letters []Letter // their batches are retained
+	letters []sink.Letter // their batches are retained
 	dead    map[event.Position]int
 }
 
 // bisect handles a write that was refused.
-func (s *Sink) bisect(ctx context.Context, w *write, first *Refused) verdict {
+func (s *Sink) bisect(ctx context.Context, w *write, first *sink.Refused) verdict {
 	// Parts go to the store in the journal's order: some stores refuse what is
 	// older than what they have, and a write has fresh batches first.
 	slices.SortFunc(w.batches, func(a, b *event.Batch) int { return cmp.Compare(a.Position, b.Position) })
@@ -65,11 +66,11 @@ func (s *Sink) bisect(ctx context.Context, w *write, first *Refused) verdict {
 	}
 	switch {
 	case errors.Is(err, errNoProof):
-		s.fail(time.Now(), &refusesAll{first}, "the store refuses everything; events stay in the journal")
+		s.store.fail(time.Now(), &refusesAll{first}, "the store refuses everything; events stay in the journal")
 		return putBack
 	case err != nil:
 		return gaveUp
-	case !s.condemn(ctx, x.letters):
+	case !s.deadLetter(ctx, x.letters):
 		return gaveUp
 	}
 	w.dead = x.dead
@@ -77,8 +78,8 @@ func (s *Sink) bisect(ctx context.Context, w *write, first *Refused) verdict {
 }
 
 // search finds the offenders of the whole write.
-func (x *bisection) search(first *Refused) error {
-	if x.s.refusing() {
+func (x *bisection) search(first *sink.Refused) error {
+	if x.s.store.refusing() {
 		// Do not ask for each part of each write until the store is mended.
 		if err := x.prove(fewSamples); err != nil {
 			return err
@@ -88,8 +89,8 @@ func (x *bisection) search(first *Refused) error {
 }
 
 // try asks for a part. It returns what the store said if it refuses it.
-func (x *bisection) try(part []*event.Batch) (*Refused, error) {
-	_, refused, err := x.s.attempt(x.ctx, part)
+func (x *bisection) try(part []*event.Batch) (*sink.Refused, error) {
+	_, refused, err := x.s.store.write(x.ctx, part)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +119,7 @@ func (x *bisection) accepted(part []*event.Batch) {
 
 // split searches a part that was refused. refused is what the store said of
 // just this part, nil if it was not asked because its sibling was accepted.
-func (x *bisection) split(part []*event.Batch, refused *Refused) error {
+func (x *bisection) split(part []*event.Batch, refused *sink.Refused) error {
 	if len(part) > 1 {
 		mid := len(part) / 2
 		return x.halves(part[:mid], part[mid:])
@@ -153,7 +154,7 @@ func (x *bisection) halves(left, right []*event.Batch) error {
 	if said == nil {
 		// So the offender is in the other half, unless only both together
 		// were too much for the store: what has not been refused by itself is
-		// asked for before it is condemned.
+		// asked for before it is dead-lettered.
 		return x.split(right, nil)
 	}
 	if err := x.split(left, said); err != nil {
@@ -167,12 +168,12 @@ func (x *bisection) halves(left, right []*event.Batch) error {
 
 // splitEvent searches the only event of b. What is refused of it becomes one
 // letter.
-func (x *bisection) splitEvent(b *event.Batch, refused *Refused) error {
+func (x *bisection) splitEvent(b *event.Batch, refused *sink.Refused) error {
 	e := &b.Events[0]
-	l := Letter{}
+	l := sink.Letter{}
 	var bad []event.Field
-	var search func(fields []event.Field, refused *Refused) error
-	search = func(fields []event.Field, refused *Refused) (err error) {
+	var search func(fields []event.Field, refused *sink.Refused) error
+	search = func(fields []event.Field, refused *sink.Refused) (err error) {
 		if len(fields) == 1 {
 			if refused == nil {
 				if refused, err = x.tryFields(b, fields); err != nil || refused == nil {
@@ -216,7 +217,7 @@ func (x *bisection) splitEvent(b *event.Batch, refused *Refused) error {
 }
 
 // tryFields asks for some fields of the only event of b.
-func (x *bisection) tryFields(b *event.Batch, fields []event.Field) (*Refused, error) {
+func (x *bisection) tryFields(b *event.Batch, fields []event.Field) (*sink.Refused, error) {
 	part := b.Subset()
 	defer part.Release()
 	part.Include(&b.Events[0], fields)
