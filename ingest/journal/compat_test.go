@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/checkpoint"
+	"github.com/penstock-io/penstock/ingest/journal/record"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // TestDirectoryOfTheFirstVersion opens a directory that the program wrote at
@@ -47,14 +50,14 @@ func TestDirectoryOfTheFirstVersion(t *testing.T) {
 			t.Errorf("%s is at %d %v, want %d %v", want.name, low, done, want.low, want.done)
 		}
 		// Saving the same progress changes no byte of its file.
-		before, err := os.ReadFile(filepath.Join("testdata/v1", consumersDir, want.name))
+		before, err := os.ReadFile(filepath.Join("testdata/v1", checkpoint.Dir, want.name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := c.SetProgress(want.low, want.done); err != nil {
 			t.Fatal(err)
 		}
-		if after, err := os.ReadFile(filepath.Join(dir, consumersDir, want.name)); err != nil || !slices.Equal(before, after) {
+		if after, err := os.ReadFile(filepath.Join(dir, checkpoint.Dir, want.name)); err != nil || !slices.Equal(before, after) {
 			t.Errorf("progress of %s is written as\n%s(%v), it was\n%s", want.name, after, err, before)
 		}
 	}
@@ -75,42 +78,42 @@ func TestDirectoryOfTheFirstVersion(t *testing.T) {
 // compares all bytes.
 func TestFormatIsUnchanged(t *testing.T) {
 	t.Parallel()
-	dir, err := lookAround(OSEnv().FS, "testdata/v1")
+	list, err := segment.List(OSEnv().FS, "testdata/v1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	records := 0
-	for i, s := range dir.segments {
-		data, err := os.ReadFile(s.path)
+	for i, s := range list.Segments {
+		data, err := os.ReadFile(s.Path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var h segmentHeader
-		if st := h.parse(data, s.base); !st.ok {
+		var h segment.Header
+		if st := h.Parse(data, s.Base); !st.OK {
 			t.Fatalf("segment %d has no header", i)
 		}
-		again := h.encode()
-		f, err := OSEnv().FS.Open(s.path, false)
+		again := h.Encode()
+		f, err := OSEnv().FS.Open(s.Path, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		sc := newScanner(f, s.id, s.base, s.end.Load())
+		sc := segment.NewScanner(f, s.ID, s.Base, s.End)
 		for {
-			it, err := sc.next()
+			it, err := sc.Next()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if it.kind != itemRecord {
+			if it.Kind != segment.Record {
 				break
 			}
-			payload := newEncoder().encode(decoded(t, it.payload))
-			head := recordHeader{pos: it.header.pos, time: it.header.time, length: uint32(len(payload)), events: it.header.events, typ: typeBatch, crc: payloadCRC(payload)}
+			payload := record.NewEncoder().Encode(decoded(t, it.Payload))
+			head := segment.RecordHeader{Pos: it.Header.Pos, Time: it.Header.Time, Length: uint32(len(payload)), Events: it.Header.Events, Type: segment.TypeBatch, CRC: segment.PayloadCRC(payload)}
 			at := len(again)
-			again = append(again, make([]byte, recordHeaderLen)...)
-			head.put(again[at:], recordSeed(s.id))
+			again = append(again, make([]byte, segment.RecordHeaderLen)...)
+			head.Put(again[at:], segment.Seed(s.ID))
 			again = append(again, payload...)
-			again = append(again, padding(len(payload))...)
+			again = append(again, segment.Padding(len(payload))...)
 			records++
 		}
 		if !slices.Equal(again, data[:len(again)]) {
@@ -120,4 +123,15 @@ func TestFormatIsUnchanged(t *testing.T) {
 	if records != 60 {
 		t.Errorf("%d records, want 60", records)
 	}
+}
+
+func decoded(t testing.TB, payload []byte) *event.Batch {
+	t.Helper()
+	var d record.Decoder
+	b := new(event.Pool).Get(len(payload))
+	b.Body = append(b.Body, payload...)
+	if err := d.Decode(b, b.Body); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
