@@ -7,22 +7,22 @@ import (
 	"sync"
 
 	"github.com/penstock-io/penstock/ingest/event"
-	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/journal/disk"
 	"github.com/penstock-io/penstock/sink"
 )
 
 // noDisk is a file system that takes everything and keeps nothing.
 type noDisk struct{}
 
-func (noDisk) MkdirAll(string) error                   { return nil }
-func (noDisk) ReadDir(string) ([]string, error)        { return nil, nil }
-func (noDisk) Create(string) (journal.File, error)     { return &noFile{}, nil }
-func (noDisk) Open(string, bool) (journal.File, error) { return nil, fs.ErrNotExist }
-func (noDisk) Rename(string, string) error             { return nil }
-func (noDisk) Remove(string) error                     { return nil }
-func (noDisk) SyncDir(string) error                    { return nil }
-func (noDisk) Free(string) (int64, error)              { return 1 << 50, nil }
-func (noDisk) Lock(string) (io.Closer, error)          { return &noFile{}, nil }
+func (noDisk) MkdirAll(string) error                { return nil }
+func (noDisk) ReadDir(string) ([]string, error)     { return nil, nil }
+func (noDisk) Create(string) (disk.File, error)     { return &noFile{}, nil }
+func (noDisk) Open(string, bool) (disk.File, error) { return nil, fs.ErrNotExist }
+func (noDisk) Rename(string, string) error          { return nil }
+func (noDisk) Remove(string) error                  { return nil }
+func (noDisk) SyncDir(string) error                 { return nil }
+func (noDisk) Free(string) (int64, error)           { return 1 << 50, nil }
+func (noDisk) Lock(string) (io.Closer, error)       { return &noFile{}, nil }
 
 // noFile is an open file of noDisk.
 type noFile struct {

@@ -1,4 +1,4 @@
-package journal
+package disk
 
 import (
 	"errors"
@@ -8,13 +8,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// OSEnv returns the real world.
-func OSEnv() Env { return Env{FS: osFS{}, Now: time.Now} }
+// OS returns the file system of the machine.
+func OS() FS { return osFS{} }
 
 type osFS struct{}
 

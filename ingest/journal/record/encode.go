@@ -1,4 +1,6 @@
-package journal
+// Package record is a batch as bytes, and back: the payload of a record of the
+// journal.
+package record
 
 import (
 	"encoding/binary"
@@ -48,22 +50,23 @@ const (
 	maxInteger = 1 << 53
 )
 
-// encoder encodes one batch after another, without allocation once its buffer
+// Encoder encodes one batch after another, without allocation once its buffer
 // is large enough. Which names are new, it knows by a table of the last name
 // for each hash; a name that lost its place is simply new again.
-type encoder struct {
+type Encoder struct {
 	buf   []byte
 	seed  maphash.Seed
 	names []string
 	slots [256]uint16 // number of a name, plus 1
 }
 
-func newEncoder() *encoder {
-	return &encoder{seed: maphash.MakeSeed(), names: make([]string, 0, 64)}
+// NewEncoder returns an Encoder without a buffer.
+func NewEncoder() *Encoder {
+	return &Encoder{seed: maphash.MakeSeed(), names: make([]string, 0, 64)}
 }
 
-// encode borrows b and lends its encoding until the next call.
-func (e *encoder) encode(b *event.Batch) []byte {
+// Encode borrows b and lends its encoding until the next call.
+func (e *Encoder) Encode(b *event.Batch) []byte {
 	dst := append(e.buf[:0], batchVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(b.ReceivedAt))
 	dst = binary.AppendUvarint(dst, uint64(len(b.Events)))
@@ -114,7 +117,11 @@ func (e *encoder) encode(b *event.Batch) []byte {
 	return dst
 }
 
-func (e *encoder) appendTags(dst []byte, tags []event.Label) []byte {
+// Cap returns the size of the buffer, by which its owner decides whether to
+// keep it.
+func (e *Encoder) Cap() int { return cap(e.buf) }
+
+func (e *Encoder) appendTags(dst []byte, tags []event.Label) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(tags)))
 	for _, t := range tags {
 		dst = e.appendName(dst, t.Name)
@@ -123,7 +130,7 @@ func (e *encoder) appendTags(dst []byte, tags []event.Label) []byte {
 	return dst
 }
 
-func (e *encoder) appendName(dst []byte, name string) []byte {
+func (e *Encoder) appendName(dst []byte, name string) []byte {
 	slot := &e.slots[maphash.String(e.seed, name)%uint64(len(e.slots))]
 	if n := *slot; n > 0 && e.names[n-1] == name {
 		return binary.AppendUvarint(dst, uint64(n))

@@ -1,4 +1,4 @@
-package journal
+package inspect
 
 import (
 	"bufio"
@@ -7,9 +7,10 @@ import (
 	"io"
 	"math"
 	"strconv"
-	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/record"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // DumpOptions choose what Dump writes. The zero value means everything.
@@ -22,30 +23,25 @@ type DumpOptions struct {
 
 // Dump writes the events of the journal in dir to w: one line of JSON each,
 // as devices send them, with the position of their record and the time of
-// receipt besides. Damaged records are left out; Verify names them. It
-// changes nothing and may be used while a service writes to the journal.
-func Dump(dir string, w io.Writer, opts DumpOptions) error {
-	return dump(OSEnv().FS, dir, w, opts, func() { time.Sleep(settlePause) })
-}
-
-func dump(files FS, dir string, w io.Writer, opts DumpOptions, pause func()) error {
+// receipt besides. Damaged records are left out; Verify names them.
+func (x Inspector) Dump(dir string, w io.Writer, opts DumpOptions) error {
 	out := bufio.NewWriter(w)
 	var pool event.Pool
-	var dec decoder
+	var dec record.Decoder
 	var line []byte
 	written := 0
-	_, err := inspect(files, dir, pause, func(it *item) (bool, error) {
-		if it.header.pos < opts.From {
+	_, err := x.walk(dir, func(it *segment.Item) (bool, error) {
+		if it.Header.Pos < opts.From {
 			return true, nil
 		}
-		b := pool.Get(len(it.payload))
+		b := pool.Get(len(it.Payload))
 		defer b.Release()
-		b.Body = append(b.Body[:0], it.payload...)
-		if err := dec.decode(b, b.Body); err != nil {
-			return false, fmt.Errorf("record at %d: %w", it.header.pos, err)
+		b.Body = append(b.Body[:0], it.Payload...)
+		if err := dec.Decode(b, b.Body); err != nil {
+			return false, fmt.Errorf("record at %d: %w", it.Header.Pos, err)
 		}
 		for i := range b.Events {
-			line = appendEvent(line[:0], it.header.pos, b, &b.Events[i])
+			line = appendEvent(line[:0], it.Header.Pos, b, &b.Events[i])
 			if _, err := out.Write(line); err != nil {
 				return false, err
 			}

@@ -1,4 +1,4 @@
-package journal
+package record
 
 import (
 	"encoding/binary"
@@ -9,10 +9,10 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// decoder decodes one batch after another, without allocation in steady
+// Decoder decodes one batch after another, without allocation in steady
 // state. It is safe on any bytes: what it allocates stays within a small
 // multiple of them.
-type decoder struct {
+type Decoder struct {
 	p     []byte // what is left
 	names []string
 	err   error
@@ -23,9 +23,9 @@ var errShort = errors.New("batch is cut short")
 // maxMembers bounds the fields and the tags of an event, as event.Event does.
 const maxMembers = math.MaxUint16
 
-// decode builds the batch that p encodes into b, which is empty. The strings
+// Decode builds the batch that p encodes into b, which is empty. The strings
 // of b alias p. After an error b holds a part of it.
-func (d *decoder) decode(b *event.Batch, p []byte) error {
+func (d *Decoder) Decode(b *event.Batch, p []byte) error {
 	d.p, d.err = p, nil
 	defer func() {
 		clear(d.names)
@@ -70,7 +70,7 @@ func (d *decoder) decode(b *event.Batch, p []byte) error {
 }
 
 // tags reads a set of tags, which holds until the next one.
-func (d *decoder) tags(b *event.Batch) {
+func (d *Decoder) tags(b *event.Batch) {
 	for range d.count(2, maxMembers) {
 		name := d.name()
 		value := d.string()
@@ -80,7 +80,7 @@ func (d *decoder) tags(b *event.Batch) {
 }
 
 // fields reads the fields of an event; prev are those of the one before.
-func (d *decoder) fields(b *event.Batch, flags byte, prev []event.Field) {
+func (d *Decoder) fields(b *event.Batch, flags byte, prev []event.Field) {
 	if flags&flagSameFields != 0 {
 		for i := range prev {
 			b.AddField(prev[i].Name, d.value(flags))
@@ -93,7 +93,7 @@ func (d *decoder) fields(b *event.Batch, flags byte, prev []event.Field) {
 	}
 }
 
-func (d *decoder) value(flags byte) float64 {
+func (d *Decoder) value(flags byte) float64 {
 	if flags&flagIntegers != 0 {
 		return float64(d.varint())
 	}
@@ -101,7 +101,7 @@ func (d *decoder) value(flags byte) float64 {
 }
 
 // name reads a name, and remembers it if it is new.
-func (d *decoder) name() string {
+func (d *Decoder) name() string {
 	n := d.uvarint()
 	if n == 0 {
 		s := d.string()
@@ -118,7 +118,7 @@ func (d *decoder) name() string {
 }
 
 // count reads the number of things that take at least size bytes each.
-func (d *decoder) count(size, limit int) int {
+func (d *Decoder) count(size, limit int) int {
 	n := d.uvarint()
 	if n > uint64(len(d.p)/size) || n > uint64(limit) {
 		d.fail(errShort)
@@ -127,14 +127,14 @@ func (d *decoder) count(size, limit int) int {
 	return int(n)
 }
 
-func (d *decoder) string() string {
+func (d *Decoder) string() string {
 	n := d.count(1, math.MaxInt32)
 	s := d.p[:n]
 	d.p = d.p[n:]
 	return event.String(s)
 }
 
-func (d *decoder) uvarint() uint64 {
+func (d *Decoder) uvarint() uint64 {
 	if len(d.p) > 0 && d.p[0] < 0x80 {
 		v := d.p[0]
 		d.p = d.p[1:]
@@ -149,7 +149,7 @@ func (d *decoder) uvarint() uint64 {
 	return v
 }
 
-func (d *decoder) varint() int64 {
+func (d *Decoder) varint() int64 {
 	v, n := binary.Varint(d.p)
 	if n <= 0 {
 		d.fail(errShort)
@@ -159,7 +159,7 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
-func (d *decoder) byte() byte {
+func (d *Decoder) byte() byte {
 	if len(d.p) == 0 {
 		d.fail(errShort)
 		return 0
@@ -169,7 +169,7 @@ func (d *decoder) byte() byte {
 	return v
 }
 
-func (d *decoder) fixed64() uint64 {
+func (d *Decoder) fixed64() uint64 {
 	if len(d.p) < 8 {
 		d.fail(errShort)
 		return 0
@@ -180,7 +180,7 @@ func (d *decoder) fixed64() uint64 {
 }
 
 // fail notes the first error and makes everything after it read as nothing.
-func (d *decoder) fail(err error) {
+func (d *Decoder) fail(err error) {
 	if d.err == nil {
 		d.err = err
 	}

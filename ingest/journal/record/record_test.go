@@ -1,7 +1,6 @@
-package journal
+package record
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -65,12 +64,23 @@ func awkward() *event.Batch {
 	return b
 }
 
+// describe writes out everything that is journaled.
+func describe(b *event.Batch) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "received %d\n", b.ReceivedAt)
+	for i := range b.Events {
+		e := &b.Events[i]
+		fmt.Fprintf(&s, "%q %d %v %v\n", e.Device, e.Timestamp, b.Fields(e), b.Tags(e))
+	}
+	return s.String()
+}
+
 func decoded(t testing.TB, payload []byte) *event.Batch {
 	t.Helper()
-	var d decoder
+	var d Decoder
 	b := new(event.Pool).Get(len(payload))
 	b.Body = append(b.Body, payload...)
-	if err := d.decode(b, b.Body); err != nil {
+	if err := d.Decode(b, b.Body); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -83,9 +93,9 @@ func TestCodecRoundTrip(t *testing.T) {
 		"reference": reference(100),
 		"awkward":   awkward(),
 	}
-	e := newEncoder()
+	e := NewEncoder()
 	for name, b := range batches {
-		payload := append([]byte(nil), e.encode(b)...)
+		payload := append([]byte(nil), e.Encode(b)...)
 		got := decoded(t, payload)
 		if describe(got) != describe(b) {
 			t.Errorf("%s: came back as\n%.2000s\nwant\n%.2000s", name, describe(got), describe(b))
@@ -93,15 +103,15 @@ func TestCodecRoundTrip(t *testing.T) {
 		if got.Total != len(b.Events) {
 			t.Errorf("%s: total is %d, want %d", name, got.Total, len(b.Events))
 		}
-		if again := newEncoder().encode(got); string(again) != string(payload) {
+		if again := NewEncoder().Encode(got); string(again) != string(payload) {
 			t.Errorf("%s: encodes differently after decoding", name)
 		}
 	}
-	b := decoded(t, e.encode(awkward()))
+	b := decoded(t, e.Encode(awkward()))
 	if zero := b.Fields(&b.Events[0])[0].Value; zero != 0 || !math.Signbit(zero) {
 		t.Errorf("minus zero came back as %v", zero)
 	}
-	if n := len(e.encode(reference(100))); n > 45*100 {
+	if n := len(e.Encode(reference(100))); n > 45*100 {
 		t.Errorf("100 reference events take %d bytes", n)
 	}
 	// Events of one envelope share their tags after decoding as before.
@@ -115,7 +125,7 @@ func TestCodecRoundTrip(t *testing.T) {
 // is another batch; a panic or a fit of allocation is not.
 func TestDecodeDamaged(t *testing.T) {
 	t.Parallel()
-	payload := append([]byte(nil), newEncoder().encode(awkward())...)
+	payload := append([]byte(nil), NewEncoder().Encode(awkward())...)
 	for cut := 0; cut < len(payload); cut += 1 + cut/200 {
 		if err := tryDecode(t, payload[:cut]); err == nil {
 			t.Fatalf("%d of %d bytes decode", cut, len(payload))
@@ -136,9 +146,9 @@ func TestDecodeDamaged(t *testing.T) {
 
 // tryDecode decodes, and checks that what was allocated is in proportion.
 func tryDecode(t testing.TB, payload []byte) error {
-	var d decoder
+	var d Decoder
 	b := new(event.Pool).Get(0)
-	err := d.decode(b, payload)
+	err := d.Decode(b, payload)
 	if size := b.Size(); size > 4096+120*len(payload) {
 		t.Fatalf("%d bytes decode into %d", len(payload), size)
 	}
@@ -146,9 +156,9 @@ func tryDecode(t testing.TB, payload []byte) error {
 }
 
 func FuzzDecode(f *testing.F) {
-	e := newEncoder()
-	for _, b := range []*event.Batch{reference(3), makeBatch(5), new(event.Pool).Get(0)} {
-		f.Add(append([]byte(nil), e.encode(b)...))
+	e := NewEncoder()
+	for _, b := range []*event.Batch{reference(3), new(event.Pool).Get(0)} {
+		f.Add(append([]byte(nil), e.Encode(b)...))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if tryDecode(t, payload) != nil {
@@ -156,54 +166,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		// What decodes encodes to something that decodes to the same.
 		b := decoded(t, payload)
-		again := decoded(t, newEncoder().encode(b))
+		again := decoded(t, NewEncoder().Encode(b))
 		if describe(again) != describe(b) {
 			t.Errorf("came back as\n%s\nwant\n%s", describe(again), describe(b))
-		}
-	})
-}
-
-// FuzzScan scans arbitrary bytes as a segment: no panic, no record that does
-// not fit its place, and every byte accounted for once.
-func FuzzScan(f *testing.F) {
-	const id = 0x1234
-	const base = 4096
-	var records []byte
-	pos := event.Position(base)
-	for _, p := range []string{"one", "", "three and more"} {
-		r := recordHeader{pos: pos, length: uint32(len(p)), events: 1, typ: typeBatch, crc: payloadCRC([]byte(p))}
-		b := make([]byte, recordLen(len(p)))
-		r.put(b, recordSeed(id))
-		copy(b[recordHeaderLen:], p)
-		records = append(records, b...)
-		pos += event.Position(len(b))
-	}
-	f.Add(records)
-	f.Add(append(records[4:len(records):len(records)], make([]byte, 100)...))
-	f.Add(append(records[:52:52], records[56:]...))
-	f.Fuzz(func(t *testing.T, records []byte) {
-		size := segmentHeaderLen + len(records)
-		seg := append(make([]byte, segmentHeaderLen), records...)
-		sc := newScanner(bytes.NewReader(seg), id, base, base+event.Position(len(records)))
-		off := int64(segmentHeaderLen)
-		for {
-			it, err := sc.next()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if it.from != off || it.to < it.from || it.kind != itemEnd && it.to == it.from {
-				t.Fatalf("[%d, %d) follows %d", it.from, it.to, off)
-			}
-			off = it.to
-			if it.kind == itemEnd {
-				break
-			}
-			if it.kind == itemRecord && (it.header.pos != sc.pos(it.from) || payloadCRC(it.payload) != it.header.crc) {
-				t.Fatalf("record %+v at %d", it.header, it.from)
-			}
-		}
-		if off != int64(size) {
-			t.Fatalf("the scan ends at %d of %d", off, size)
 		}
 	})
 }

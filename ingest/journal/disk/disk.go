@@ -1,16 +1,14 @@
-package journal
+// Package disk is the file system as the journal uses it: every call that can
+// fail, behind an interface, so that a test can let it fail.
+package disk
 
 import (
+	"errors"
 	"io"
-	"time"
 )
 
-// Env is the world outside: what tests replace so that each call can fail.
-type Env struct {
-	FS FS
-	// Now tells the time, of the wall and monotonic.
-	Now func() time.Time
-}
+// ErrLocked means that another process has the directory.
+var ErrLocked = errors.New("journal is in use")
 
 // FS is the file system. Errors keep their cause (syscall.Errno) so that a
 // full disk can be told from a broken one.
