@@ -74,6 +74,10 @@ func (s *sinkSet) apply(ctx context.Context, wanted []config.Sink) (change, erro
 	if s.closed {
 		return change{}, errClosing
 	}
+	// Until the sinks that are wanted have their positions, they look as if
+	// nobody wanted them.
+	s.journal.ReclaimOrphans(false)
+	defer s.journal.ReclaimOrphans(true)
 	var (
 		done        change
 		next, fresh []*sinkRuntime
@@ -109,6 +113,10 @@ func (s *sinkSet) apply(ctx context.Context, wanted []config.Sink) (change, erro
 		done.removed = append(done.removed, r.cfg.Name)
 	}
 	s.replace(ctx, next, fresh, old, gone)
+	for _, o := range s.orphans() {
+		s.log.Warn("the journal keeps what a sink that is not configured has not got; `penstock sink forget` gives it up",
+			"sink", o.Name, "backlog_bytes", o.Backlog)
+	}
 	return done, nil
 }
 
@@ -279,6 +287,7 @@ func (s *sinkSet) retire(ctx context.Context, r *sinkRuntime) {
 	if err := r.store.close(); err != nil {
 		s.log.Warn("cannot close what a removed sink wrote to", "sink", r.cfg.Name, "error", err)
 	}
+	r.consumer.Detach()
 }
 
 // run tries again what could not begin, until ctx is done.
