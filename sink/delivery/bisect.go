@@ -66,7 +66,7 @@ func (s *Sink) bisect(ctx context.Context, w *write, first *sink.Refused) verdic
 	}
 	switch {
 	case errors.Is(err, errNoProof):
-		s.store.fail(time.Now(), &refusesAll{first}, "the store refuses everything; events stay in the journal")
+		s.retry.fail(time.Now(), &refusesAll{first}, "the store refuses everything; events stay in the journal")
 		return putBack
 	case err != nil:
 		return gaveUp
@@ -79,7 +79,7 @@ func (s *Sink) bisect(ctx context.Context, w *write, first *sink.Refused) verdic
 
 // search finds the offenders of the whole write.
 func (x *bisection) search(first *sink.Refused) error {
-	if x.s.store.refusing() {
+	if x.s.retry.refusing() {
 		// Do not ask for each part of each write until the store is mended.
 		if err := x.prove(fewSamples); err != nil {
 			return err
@@ -90,7 +90,7 @@ func (x *bisection) search(first *sink.Refused) error {
 
 // try asks for a part. It returns what the store said if it refuses it.
 func (x *bisection) try(part []*event.Batch) (*sink.Refused, error) {
-	_, refused, err := x.s.store.write(x.ctx, part)
+	_, refused, err := x.s.retry.write(x.ctx, part)
 	if err != nil {
 		return nil, err
 	}

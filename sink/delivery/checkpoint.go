@@ -49,7 +49,7 @@ func (s *Sink) checkpoint(ctx context.Context) error {
 	s.mu.Unlock()
 	if writes != s.checkpoints.synced {
 		start := time.Now()
-		if err := s.store.w.Sync(ctx); err != nil {
+		if err := s.retry.w.Sync(ctx); err != nil {
 			return fmt.Errorf("cannot sync the store: %w", err)
 		}
 		s.m.sync.Update(time.Since(start).Seconds())

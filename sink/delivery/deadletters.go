@@ -56,7 +56,7 @@ func (s *Sink) deadLetter(ctx context.Context, letters []sink.Letter) bool {
 			return false
 		}
 		s.m.letterErrors.Inc()
-		s.store.fail(time.Now(), fmt.Errorf("cannot keep dead letters: %w", err), "cannot keep dead letters, will try again; events stay in the journal")
+		s.retry.fail(time.Now(), fmt.Errorf("cannot keep dead letters: %w", err), "cannot keep dead letters, will try again; events stay in the journal")
 	}
 	now := time.Now().UnixNano()
 	if last := s.letters.loggedAt.Load(); now-last >= int64(logLettersEvery) && s.letters.loggedAt.CompareAndSwap(last, now) {

@@ -43,7 +43,12 @@ func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
 		return 1
 	})
 	gauge("penstock_sink_circuit_state", func() float64 {
-		return map[string]float64{circuitClosed: 0, circuitHalfOpen: 1, circuitOpen: 2}[s.store.circuit.state()]
+		return map[string]float64{circuitClosed: 0, circuitHalfOpen: 1, circuitOpen: 2}[s.retry.circuit.state()]
+	})
+	gauge("penstock_sink_progress_spans", func() float64 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return float64(s.progress.Spans())
 	})
 	gauge("penstock_sink_events_in_flight", func() float64 { return float64(s.Ledger().InFlight()) })
 	gauge("penstock_sink_backlog_bytes", func() float64 { return float64(s.State().Backlog) })

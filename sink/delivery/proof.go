@@ -10,8 +10,8 @@ import (
 // prove shows that the store takes anything, by what it took last or else by
 // n samples of the write. It returns errNoProof if it does not.
 func (x *bisection) prove(n int) error {
-	if b := x.s.store.lastGood.get(); b != nil {
-		_, refused, err := x.s.store.write(x.ctx, []*event.Batch{b})
+	if b := x.s.retry.lastGood.get(); b != nil {
+		_, refused, err := x.s.retry.write(x.ctx, []*event.Batch{b})
 		if err == nil && refused == nil {
 			x.accepted([]*event.Batch{b})
 		}
@@ -32,7 +32,7 @@ func (x *bisection) confirm() error {
 	if x.good == nil {
 		return x.prove(0)
 	}
-	_, refused, err := x.s.store.write(x.ctx, []*event.Batch{x.good})
+	_, refused, err := x.s.retry.write(x.ctx, []*event.Batch{x.good})
 	if err == nil && refused != nil {
 		err = errNoProof
 	}
@@ -60,7 +60,7 @@ func (x *bisection) sample(n int) error {
 			f := rand.IntN(len(fields))
 			part := b.Subset()
 			part.Include(e, fields[f:f+1])
-			_, refused, err := x.s.store.write(x.ctx, []*event.Batch{part})
+			_, refused, err := x.s.retry.write(x.ctx, []*event.Batch{part})
 			if err == nil && refused == nil {
 				x.accepted([]*event.Batch{part})
 			}

@@ -115,7 +115,7 @@ func (r *replay) split(letters []sink.Letter, known bool) error {
 		for i, l := range letters {
 			batches[i] = l.Batch
 		}
-		_, refused, err := r.s.store.write(r.ctx, batches)
+		_, refused, err := r.s.retry.write(r.ctx, batches)
 		if err != nil {
 			return fmt.Errorf("replay ended early: %w", err)
 		}
@@ -145,7 +145,7 @@ func (r *replay) remove() error {
 		return nil
 	}
 	s := r.s
-	if err := s.store.w.Sync(r.ctx); err != nil {
+	if err := s.retry.w.Sync(r.ctx); err != nil {
 		return fmt.Errorf("cannot sync the store: %w", err)
 	}
 	if sleep(r.ctx, s.cfg.Hold); r.ctx.Err() != nil {

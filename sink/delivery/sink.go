@@ -104,7 +104,7 @@ type Sink struct {
 	m      *sinkMetrics
 	src    Source
 	filter *filter.Matcher // nil if everything passes
-	store  *store
+	retry  *retrier
 	lost   <-chan struct{} // of a Volatile Writer, else nil
 
 	letters     *deadLetters // nil without Target.DeadLetters
@@ -152,8 +152,8 @@ func New(name string, cfg Config, dst Target, src Source, log *slog.Logger, set 
 	s.ready.L, s.work.L = &s.mu, &s.mu
 	s.life, s.cancelWrite = context.WithCancel(context.Background())
 	s.m = newSinkMetrics(s, set, src.Stages)
-	s.store = newStore(cfg, dst, src.Pool, s.log, s.m)
-	s.store.epoch = s.epoch
+	s.retry = newRetrier(cfg, dst, src.Pool, s.log, s.m)
+	s.retry.epoch = s.epoch
 	return s, nil
 }
 

@@ -7,7 +7,7 @@ import (
 )
 
 // Err returns nil while writes succeed, and else the last error.
-func (s *Sink) Err() error { return s.store.err() }
+func (s *Sink) Err() error { return s.retry.err() }
 
 // State is what an operator wants to know of a sink.
 type State struct {
@@ -32,10 +32,10 @@ type State struct {
 
 // State returns the sink's state.
 func (s *Sink) State() State {
-	st := State{Circuit: s.store.circuit.state(), DeadLettered: s.Ledger().DeadLettered}
-	if f := s.store.failing.Load(); f != nil {
+	st := State{Circuit: s.retry.circuit.state(), DeadLettered: s.Ledger().DeadLettered}
+	if f := s.retry.failing.Load(); f != nil {
 		st.Err, st.Since = f.err, f.since
-		st.Refusing = s.store.refusing()
+		st.Refusing = s.retry.refusing()
 	}
 	s.mu.Lock()
 	low := s.progress.Low()

@@ -78,7 +78,7 @@ func (s *Sink) next(w *write) bool {
 
 // deliver writes until the store has taken everything that it ever will.
 func (s *Sink) deliver(ctx context.Context, w *write) verdict {
-	epoch, refused, err := s.store.write(ctx, w.batches)
+	epoch, refused, err := s.retry.write(ctx, w.batches)
 	w.Epoch = epoch
 	switch {
 	case err != nil:

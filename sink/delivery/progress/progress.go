@@ -324,6 +324,9 @@ func (p *Progress) Undelivered() uint64 {
 	return uint64(n)
 }
 
+// Spans returns how many ranges it takes to say where each record stands.
+func (p *Progress) Spans() int { return len(p.spans) }
+
 // Epoch returns how often there was a Rewind.
 func (p *Progress) Epoch() uint64 { return p.epoch }
 
