@@ -46,11 +46,19 @@ type model struct {
 	now      time.Time
 	hold     time.Duration
 
-	writes    []*Write // in hand
+	writes    []*inHand
 	persisted Checkpoint
 
 	mixed bool // by a compaction: the ledger counts by sum only
 	log   []string
+}
+
+// inHand is a write that was taken. The store may have it before the sink takes
+// note of that, and lose it in between.
+type inHand struct {
+	Write
+	answered bool
+	has      time.Time // when the store took it; zero if it did not, or lost it
 }
 
 func newModel(seed uint64) *model {
@@ -143,8 +151,8 @@ func (m *model) read() {
 }
 
 func (m *model) take() {
-	w := &Write{}
-	m.p.Take(w, Amount{1 << 40, 1 + m.rnd.IntN(15)}, 0.7)
+	w := &inHand{}
+	m.p.Take(&w.Write, Amount{1 << 40, 1 + m.rnd.IntN(15)}, 0.7)
 	if len(w.Entries) > 0 {
 		m.writes = append(m.writes, w)
 	}
@@ -159,9 +167,12 @@ func (m *model) end(finish bool) {
 	w := m.writes[i]
 	m.writes = slices.Delete(m.writes, i, i+1)
 	if !finish {
-		m.p.PutBack(w)
-		release(w)
+		m.p.PutBack(&w.Write)
+		release(&w.Write)
 		return
+	}
+	if w.Epoch != m.p.Epoch() && m.rnd.IntN(2) == 0 || !w.answered {
+		m.ask(w)
 	}
 	var dead map[event.Position]int
 	for _, e := range w.Entries {
@@ -174,14 +185,19 @@ func (m *model) end(finish bool) {
 			dead[r.at.From] = r.dead
 		}
 	}
-	if m.p.Finish(w, dead) {
+	if m.p.Finish(&w.Write, dead) {
 		for _, e := range w.Entries {
 			if r := m.at[e.Batch.Position]; r.delivered.IsZero() {
-				r.delivered = m.now
+				r.delivered = w.has
 			}
 		}
 	}
-	release(w)
+	release(&w.Write)
+}
+
+// ask has the store take a write that is in hand.
+func (m *model) ask(w *inHand) {
+	w.Epoch, w.answered, w.has = m.p.Epoch(), true, m.now
 }
 
 func release(w *Write) {
@@ -202,6 +218,11 @@ func (m *model) rewind() {
 	for _, r := range m.records {
 		if !m.safe(r) {
 			r.delivered = time.Time{}
+		}
+	}
+	for _, w := range m.writes {
+		if m.now.Sub(w.has) < m.hold {
+			w.has = time.Time{}
 		}
 	}
 	m.p.Rewind(m.now, m.hold)
@@ -225,7 +246,7 @@ func covers(c Checkpoint, r event.Range) bool {
 // crash begins anew from what was persisted.
 func (m *model) crash() {
 	for _, w := range m.writes {
-		release(w)
+		release(&w.Write)
 	}
 	w, _ := m.p.Requeue()
 	release(&w)
@@ -273,6 +294,11 @@ func (m *model) step() (what string, err error) {
 	case n < 73:
 		m.take()
 		return "take", nil
+	case n < 77:
+		if len(m.writes) > 0 {
+			m.ask(m.writes[m.rnd.IntN(len(m.writes))])
+		}
+		return "ask", nil
 	case n < 86:
 		m.end(true)
 		return "finish", nil
