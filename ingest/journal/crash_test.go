@@ -19,10 +19,11 @@ func TestCrashes(t *testing.T) {
 	if long() {
 		runs = 3000
 	}
+	base := newSeed(t)
 	var appended, acked int
-	for seed := range runs {
+	for run := range runs {
 		synctest.Test(t, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(uint64(seed), 7))
+			rng := rand.New(rand.NewPCG(base, uint64(run)))
 			c := newClient(t)
 			m := newMemFS(t)
 			for range 6 {
@@ -37,7 +38,7 @@ func TestCrashes(t *testing.T) {
 			appended, acked = appended+len(c.attempted), acked+len(c.acked)
 		})
 		if t.Failed() {
-			t.Fatalf("with seed %d", seed)
+			t.Fatalf("in run %d", run)
 		}
 	}
 	t.Logf("%d crashes, %d records appended, %d of them acknowledged", runs*6, appended, acked)

@@ -33,7 +33,7 @@ func makeLog(t *testing.T, segmentBytes int64, n, maxLen int) (image, []written)
 	cfg.SegmentBytes = segmentBytes
 	m := newMemFS(t)
 	j := open(t, "j", cfg, m.env())
-	rng := rand.New(rand.NewPCG(1, 1))
+	rng := rand.New(rand.NewPCG(newSeed(t), 1))
 	log := make([]written, n)
 	for i := range log {
 		p := make([]byte, rng.IntN(maxLen))
@@ -159,7 +159,7 @@ func TestGarbageSectors(t *testing.T) {
 	img, log := makeLog(t, 256<<10, 600, 1200)
 	path, base := img.lastSegment()
 	whole := img[path]
-	rng := rand.New(rand.NewPCG(2, 2))
+	rng := rand.New(rand.NewPCG(newSeed(t), 2))
 	_, end := log[len(log)-1].inFile(base)
 	sectors := 0
 	for at := (end - 64<<10) / sector * sector; at < end; at += sector * int64(stride(3)) {
@@ -202,7 +202,7 @@ func TestBitFlips(t *testing.T) {
 	if long() {
 		flips = 10_000
 	}
-	rng := rand.New(rand.NewPCG(3, 3))
+	rng := rand.New(rand.NewPCG(newSeed(t), 3))
 	lost, quarantined := 0, 0
 	for range flips {
 		at := rng.IntN(total)

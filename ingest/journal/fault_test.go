@@ -57,10 +57,11 @@ func TestEveryCallFails(t *testing.T) {
 			if !long() {
 				step = 3
 			}
+			seed := newSeed(t)
 			k := 1
 			for ; ; k += step {
 				reached := false
-				synctest.Test(t, func(t *testing.T) { reached = faultRun(t, p, k) })
+				synctest.Test(t, func(t *testing.T) { reached = faultRun(t, p, k, seed) })
 				if t.Failed() {
 					t.Fatalf("with call %d failing", k)
 				}
@@ -190,7 +191,7 @@ func (c *client) verify(j *Journal) {
 }
 
 // faultRun reports whether there was a kth call.
-func faultRun(t *testing.T, p plan, k int) (reached bool) {
+func faultRun(t *testing.T, p plan, k int, seed uint64) (reached bool) {
 	m := newMemFS(t)
 	var current, hit atomic.Int64 // number of the append that runs; of one whose write or sync failed
 	current.Store(-1)
@@ -226,7 +227,7 @@ func faultRun(t *testing.T, p plan, k int) (reached bool) {
 		killed := m.kill() // the process ends without Close
 		_ = j.Close()
 		c.check(killed.kill())
-		c.check(killed.cut(rand.New(rand.NewPCG(uint64(k), 1))))
+		c.check(killed.cut(rand.New(rand.NewPCG(seed, uint64(k)))))
 		return reached
 	}
 	if !reached || p.err == syscall.ENOSPC {

@@ -21,14 +21,15 @@ import (
 // damaged then.
 func TestIdlePowerCut(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	base := newSeed(t)
+	for run := range uint64(20) {
 		m := newMemFS(t)
 		j := open(t, "j", testConfig(), m.env())
-		m = m.cut(rand.New(rand.NewPCG(seed, 0)))
+		m = m.cut(rand.New(rand.NewPCG(base, run)))
 		j.Close()
 		var out strings.Builder
 		if ok, err := inspector(m).Verify("j", &out); !ok || err != nil {
-			t.Fatalf("seed %d: verify: %v\n%s", seed, err, out.String())
+			t.Fatalf("run %d: verify: %v\n%s", run, err, out.String())
 		}
 	}
 }
@@ -37,7 +38,8 @@ func TestIdlePowerCut(t *testing.T) {
 // not synced. What the next process delivers must survive a power cut.
 func TestRecoveredIsSynced(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	base := newSeed(t)
+	for run := range uint64(20) {
 		m := newMemFS(t)
 		cfg := testConfig()
 		cfg.Sync = SyncOff
@@ -54,11 +56,11 @@ func TestRecoveredIsSynced(t *testing.T) {
 		if got := readAll(t, j, 0); len(got) != 5 {
 			t.Fatalf("after kill -9: read %v", got)
 		}
-		m = m.cut(rand.New(rand.NewPCG(seed, 0)))
+		m = m.cut(rand.New(rand.NewPCG(base, run)))
 		j.Close()
 		j = open(t, "j", cfg, m.env())
 		if got := readAll(t, j, 0); len(got) != 5 {
-			t.Fatalf("seed %d: after the power cut: read %v", seed, got)
+			t.Fatalf("run %d: after the power cut: read %v", run, got)
 		}
 	}
 }
@@ -135,7 +137,7 @@ func TestSeekAnywhere(t *testing.T) {
 	j := open(t, "j", testConfig(), img.boot(t).env())
 	r := j.NewReader(0)
 	defer r.Close()
-	rng := rand.New(rand.NewPCG(1, 1))
+	rng := rand.New(rand.NewPCG(newSeed(t), 1))
 	for range 2000 {
 		pos := event.Position(rng.Uint64N(uint64(j.Tail())))
 		r.Seek(pos)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -20,6 +21,21 @@ func cycles(short, many int) int {
 	return short
 }
 
+// newRand returns a source of chance whose seed is printed. To repeat a run, set
+// PENSTOCK_SEED to what it printed.
+func newRand(t testing.TB) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if s := os.Getenv("PENSTOCK_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("PENSTOCK_SEED: %v", err)
+		}
+	}
+	t.Logf("PENSTOCK_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
 // TestKillNine ends the server with SIGKILL at random moments under load. The
 // client's own record of each acknowledgement is the oracle.
 func TestKillNine(t *testing.T) {
@@ -28,13 +44,14 @@ func TestKillNine(t *testing.T) {
 	l := newLoad(t, 8)
 	base := time.Now().UnixMilli()
 	n := cycles(5, 200)
+	rng := newRand(t)
 	var slowest time.Duration
 	for range n {
 		began := time.Now()
 		s := start(t, dir)
 		slowest = max(slowest, time.Since(began))
 		l.start(s, base)
-		time.Sleep(time.Duration(50+rand.IntN(600)) * time.Millisecond) // the random moment is the point
+		time.Sleep(time.Duration(50+rng.IntN(600)) * time.Millisecond) // the random moment is the point
 		s.kill()
 		l.stop()
 	}

@@ -22,9 +22,9 @@ type Progress struct {
 	Done []event.Range
 }
 
-// MaxDone bounds how many ranges are persisted. Of more, the largest are
+// maxDone bounds how many ranges are persisted. Of more, the largest are
 // kept: what is left out is delivered again, which is allowed.
-const MaxDone = 1024
+const maxDone = 1024
 
 const title = "penstock progress 1\n"
 
@@ -74,7 +74,7 @@ func Decode(b []byte) (Progress, error) {
 
 // Normalize returns the progress that low and done, in any order, amount to:
 // ranges that touch are merged, those below low or empty are left out, low
-// moves over what touches it, and the largest MaxDone ranges are kept. It
+// moves over what touches it, and the largest maxDone ranges are kept. It
 // borrows done.
 func Normalize(low event.Position, done []event.Range) Progress {
 	byFrom := func(a, b event.Range) int { return cmp.Compare(a.From, b.From) }
@@ -95,9 +95,9 @@ func Normalize(low event.Position, done []event.Range) Progress {
 		}
 		merged = append(merged, x)
 	}
-	if len(merged) > MaxDone {
+	if len(merged) > maxDone {
 		slices.SortFunc(merged, func(a, b event.Range) int { return cmp.Compare(b.To-b.From, a.To-a.From) })
-		merged = merged[:MaxDone]
+		merged = merged[:maxDone]
 		slices.SortFunc(merged, byFrom)
 	}
 	return Progress{Low: low, Done: merged}

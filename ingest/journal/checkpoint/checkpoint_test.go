@@ -34,12 +34,12 @@ func TestDamage(t *testing.T) {
 func TestNormalizeBounds(t *testing.T) {
 	t.Parallel()
 	var done []event.Range
-	for i := range event.Position(MaxDone + 100) {
+	for i := range event.Position(maxDone + 100) {
 		done = append(done, event.Range{From: 100 + i*100, To: 100 + i*100 + 10 + i%50})
 	}
 	kept := Normalize(0, done).Done
-	if len(kept) != MaxDone {
-		t.Fatalf("%d ranges are kept, want %d", len(kept), MaxDone)
+	if len(kept) != maxDone {
+		t.Fatalf("%d ranges are kept, want %d", len(kept), maxDone)
 	}
 	if !slices.IsSortedFunc(kept, func(a, b event.Range) int { return int(int64(a.From - b.From)) }) {
 		t.Error("they are not sorted")

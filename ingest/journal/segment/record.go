@@ -39,9 +39,9 @@ func (h *RecordHeader) Put(b []byte, seed uint32) {
 	le.PutUint32(b[36:], crc32.Update(seed, castagnoli, b[:36]))
 }
 
-// Parse reads the header of a record that stands at pos. It returns false for
+// parse reads the header of a record that stands at pos. It returns false for
 // anything else.
-func (h *RecordHeader) Parse(b []byte, seed uint32, pos event.Position) bool {
+func (h *RecordHeader) parse(b []byte, seed uint32, pos event.Position) bool {
 	le := binary.LittleEndian
 	if le.Uint32(b) != recordMagic || event.Position(le.Uint64(b[8:])) != pos || crc32.Update(seed, castagnoli, b[:36]) != le.Uint32(b[36:]) {
 		return false

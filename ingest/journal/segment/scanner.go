@@ -163,7 +163,7 @@ func (s *Scanner) headerAt(off int64, h *RecordHeader) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return h.Parse(b, s.seed, s.Position(off)) && h.Len() <= s.end-off, nil
+	return h.parse(b, s.seed, s.Position(off)) && h.Len() <= s.end-off, nil
 }
 
 // resync looks for the next valid header behind a place that has none.
