@@ -3,6 +3,7 @@ package e2e
 import (
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -20,6 +21,31 @@ func cycles(short, many int) int {
 	return short
 }
 
+// seedVariable sets the seed of random.
+const seedVariable = "PENSTOCK_SEED"
+
+// random returns the random numbers of a test that breaks something at a
+// random moment. It logs their seed, which the environment can set. The same
+// seed gives the same moments; what the server is doing then is up to the
+// machine.
+func random(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
+		}
+	}
+	t.Logf("%s=%d", seedVariable, seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// sleepRandomly lets some time pass: that moment is what the test is about.
+func sleepRandomly(r *rand.Rand, least, most time.Duration) {
+	time.Sleep(least + time.Duration(r.Int64N(int64(most-least))))
+}
+
 // TestKillNine ends the server with SIGKILL at random moments under load. The
 // client's own record of each acknowledgement is the oracle.
 func TestKillNine(t *testing.T) {
@@ -28,13 +54,14 @@ func TestKillNine(t *testing.T) {
 	l := newLoad(t, 8)
 	base := time.Now().UnixMilli()
 	n := cycles(5, 200)
+	rnd := random(t)
 	var slowest time.Duration
 	for range n {
 		began := time.Now()
 		s := start(t, dir)
 		slowest = max(slowest, time.Since(began))
 		l.start(s, base)
-		time.Sleep(time.Duration(50+rand.IntN(600)) * time.Millisecond) // the random moment is the point
+		sleepRandomly(rnd, 50*time.Millisecond, 650*time.Millisecond)
 		s.kill()
 		l.stop()
 	}

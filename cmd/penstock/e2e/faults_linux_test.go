@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,10 +24,11 @@ func TestPowerCut(t *testing.T) {
 	base := time.Now().UnixMilli()
 	dir := filepath.Join(d.dir, "data")
 	n := cycles(2, 20)
+	rnd := random(t)
 	for range n {
 		s := start(t, dir, smallJournal...)
 		l.start(s, base)
-		time.Sleep(time.Duration(300+rand.IntN(1500)) * time.Millisecond) // the random moment is the point
+		sleepRandomly(rnd, 300*time.Millisecond, 1800*time.Millisecond)
 		d.cutPower()
 		s.kill()
 		l.stop()
