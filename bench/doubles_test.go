@@ -57,7 +57,7 @@ func (*noFile) Sync() error                 { return nil }
 func (*noFile) Close() error                { return nil }
 
 // noJournal gives out positions. One goroutine uses it.
-type noJournal struct{ next uint64 }
+type noJournal struct{ next event.Position }
 
 func (j *noJournal) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
 	b.Position = j.next
@@ -78,13 +78,13 @@ func (noEnricher) Screen(*event.Batch) {}
 // not measure what it says, so it waits for ever, and fails.
 type noBacklog struct{}
 
-func (noBacklog) Seek(uint64)                     {}
+func (noBacklog) Seek(event.Position)             {}
 func (noBacklog) Next(*event.Batch) (bool, error) { return false, nil }
 
 // noCheckpoint forgets progress.
 type noCheckpoint struct{}
 
-func (noCheckpoint) SetProgress(uint64, []sink.Interval) error { return nil }
+func (noCheckpoint) SetProgress(event.Position, []event.Range) error { return nil }
 
 // counter is a Writer that counts the events that arrive, and hands them on if
 // there is a store.

@@ -38,7 +38,7 @@ func BenchmarkHandOver(b *testing.B) {
 			j, w := &noJournal{}, newCounter(nil, 0)
 			s, err := sink.New("bench", delivery(), sink.Target{Writer: w}, sink.Source{
 				Backlog: noBacklog{}, Checkpoint: noCheckpoint{}, Enricher: noEnricher{}, Pool: &event.Pool{},
-				Safe: func() uint64 { return 0 },
+				Safe: func() event.Position { return 0 },
 			}, quietLog(), metrics.NewSet())
 			if err != nil {
 				b.Fatal(err)

@@ -112,7 +112,7 @@ func BenchmarkJournalAppend(b *testing.B) {
 			}
 			m.stop()
 			// A record is as long as any other, so the end tells how many.
-			if size := x.Next - x.Position; j.Committed()-first < uint64(b.N)*size || size == 0 {
+			if size := x.Next - x.Position; j.Committed()-first < event.Position(b.N)*size || size == 0 {
 				b.Fatalf("%d records of %d bytes ended at %d", b.N, size, j.Committed()-first)
 			}
 			if err := j.Close(); err != nil {

@@ -14,7 +14,7 @@ import (
 // neighbours stands in for journal, enrichment and sink, and counts.
 type neighbours struct {
 	mu      sync.Mutex
-	next    uint64
+	next    event.Position
 	err     error
 	hold    chan struct{} // Enrich waits for it if it is set
 	offered int
@@ -153,18 +153,18 @@ func TestClosedIntakeRefuses(t *testing.T) {
 // recorder is a sink that remembers what it was told of.
 type recorder struct {
 	mu   sync.Mutex
-	told map[uint64]int
-	from uint64 // the journal's end after SetSinks
+	told map[event.Position]int
+	from event.Position // the journal's end after SetSinks
 }
 
 func (r *recorder) Offer(b *event.Batch) { r.tell(b.Position) }
 func (r *recorder) Skip(b *event.Batch)  { r.tell(b.Position) }
 
-func (r *recorder) tell(pos uint64) {
+func (r *recorder) tell(pos event.Position) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.told == nil {
-		r.told = map[uint64]int{}
+		r.told = map[event.Position]int{}
 	}
 	r.told[pos]++
 }
@@ -196,7 +196,7 @@ func TestSinksAreReplacedUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	end := func() uint64 {
+	end := func() event.Position {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return r.next
@@ -216,7 +216,7 @@ func TestSinksAreReplacedUnderLoad(t *testing.T) {
 	in.Close()
 	// A batch waits in the queue while sinks are replaced, so a later one may
 	// have got it, but one of them and only one.
-	told := map[uint64]int{}
+	told := map[event.Position]int{}
 	for i, x := range recorders {
 		for pos, n := range x.told {
 			told[pos] += n

@@ -17,7 +17,7 @@ const typicalRecord = 8 << 10
 // readLoop brings gaps back from disk, the oldest first, as long as the
 // backlog's queue has room.
 func (s *Sink) readLoop(ctx context.Context) {
-	at := ^uint64(0) // where the backlog's reader stands
+	at := ^event.Position(0) // where the backlog's reader stands
 	for s.waitForRoom(ctx) {
 		gap, ok := s.progress.oldestGap()
 		if !ok {
@@ -32,19 +32,19 @@ func (s *Sink) readLoop(ctx context.Context) {
 		switch {
 		case err != nil:
 			b.Release()
-			at = ^uint64(0)
+			at = ^event.Position(0)
 			s.m.readErrors.Inc()
 			s.log.Error("cannot read the journal back, will try again", "position", gap.From, "error", err)
 			sleep(ctx, time.Second)
 		case !ok && gap.To > s.src.Safe():
 			// The record has been announced but is not readable yet.
 			b.Release()
-			at = ^uint64(0)
+			at = ^event.Position(0)
 			sleep(ctx, readPause)
 		case !ok || b.Position >= gap.To:
 			// Nothing is there: a hole, or records that were damaged.
 			b.Release()
-			at = ^uint64(0)
+			at = ^event.Position(0)
 			s.progress.absent(gap)
 		default:
 			at = b.Next
@@ -57,7 +57,7 @@ func (s *Sink) readLoop(ctx context.Context) {
 // or what the filter lets through.
 func (s *Sink) takeBack(gap Interval, b *event.Batch) {
 	s.src.Enricher.Enrich(b)
-	if s.progress.readBack(gap, Interval{b.Position, b.Next}) {
+	if s.progress.readBack(gap, Interval{From: b.Position, To: b.Next}) {
 		s.m.recovered.Add(len(b.Events))
 	}
 	if s.filter != nil {

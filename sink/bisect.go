@@ -49,7 +49,7 @@ type bisection struct {
 	streak int // parts that were refused since then
 
 	letters []Letter // their batches are retained
-	dead    map[uint64]int
+	dead    map[event.Position]int
 }
 
 // bisect handles a write that was refused.
@@ -209,7 +209,7 @@ func (x *bisection) splitEvent(b *event.Batch, refused *Refused) error {
 	l.Batch.Include(e, bad)
 	x.letters = append(x.letters, l)
 	if x.dead == nil {
-		x.dead = map[uint64]int{}
+		x.dead = map[event.Position]int{}
 	}
 	x.dead[b.Position]++
 	return nil

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // A store that flushes later may lose what it has acknowledged. So progress
@@ -47,7 +49,7 @@ func (h *holding) mature(now time.Time, hold time.Duration) {
 
 // hold adds what was done at the given time, unless there was a rewind since,
 // and returns the progress that may be persisted.
-func (p *progress) hold(at time.Time, low uint64, done []Interval, epoch uint64, hold time.Duration) (uint64, []Interval) {
+func (p *progress) hold(at time.Time, low event.Position, done []Interval, epoch uint64, hold time.Duration) (event.Position, []Interval) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if epoch == p.epoch.Load() {
@@ -88,7 +90,7 @@ func (s *Sink) Held() *Held {
 
 // inheritProgress resumes where a predecessor has left off. What it had in
 // memory is a gap.
-func inheritProgress(h *Held, tail uint64) *progress {
+func inheritProgress(h *Held, tail event.Position) *progress {
 	p := &progress{high: tail, done: slices.Clone(h.done), again: slices.Clone(h.again)}
 	p.held = holding{safe: slices.Clone(h.holding.safe), pending: slices.Clone(h.holding.pending)}
 	p.fillGaps(tail)

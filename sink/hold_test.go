@@ -82,10 +82,10 @@ func TestLostDuringAWrite(t *testing.T) {
 	p.offered(0, 10, true)
 	epoch := p.epoch.Load()
 	p.rewind(time.Now(), time.Second)
-	if p.written(epoch, Interval{0, 10}) {
+	if p.written(epoch, Interval{From: 0, To: 10}) {
 		t.Error("a write from before the rewind counts as delivered")
 	}
-	if gap, ok := p.oldestGap(); !ok || gap != (Interval{0, 10}) {
+	if gap, ok := p.oldestGap(); !ok || gap != (Interval{From: 0, To: 10}) {
 		t.Errorf("the record is not a gap: %v", gap)
 	}
 	if p.repeated(0, 10) {
@@ -107,7 +107,7 @@ func TestLostBeforeTheLastCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.progress.offered(0, recordSize, true)
-	s.progress.written(0, Interval{0, recordSize})
+	s.progress.written(0, Interval{From: 0, To: recordSize})
 	store.crash()
 	closeSink(t, s, 0) // it was never started
 	if log.low != 0 {
@@ -205,10 +205,10 @@ func TestEverythingAtOnce(t *testing.T) {
 				}
 				return false
 			}
-			check := func(low uint64, done []Interval) {
+			check := func(low event.Position, done []Interval) {
 				store.mu.Lock()
 				defer store.mu.Unlock()
-				for _, x := range append([]Interval{{0, low}}, done...) {
+				for _, x := range append([]Interval{{From: 0, To: low}}, done...) {
 					for ts := int64(x.From / recordSize * perRecord); ts < int64(x.To/recordSize*perRecord); ts++ {
 						for _, name := range []string{"a", "b"} {
 							s := sample{ts, name}
@@ -314,7 +314,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			want := Ledger{Accepted: all, Stored: all - got.DeadLettered - filtered, DeadLettered: got.DeadLettered, Filtered: filtered}
 			want.Redelivered, want.Replayed = got.Redelivered, letters-uint64(len(left))
 			r.balanced(t, want)
-			if log.position() != uint64(records)*recordSize {
+			if log.position() != event.Position(records)*recordSize {
 				t.Errorf("seed %d: the position stands at %d of %d", seed, log.position(), records*recordSize)
 			}
 			closeSink(t, r.Sink, 0)

@@ -1,9 +1,13 @@
 package sink
 
-import "slices"
+import (
+	"slices"
 
-// Interval is the half-open range [From, To) of journal positions.
-type Interval struct{ From, To uint64 }
+	"github.com/penstock-io/penstock/ingest/event"
+)
+
+// Interval is event.Range.
+type Interval = event.Range
 
 // intervals is a set of positions: disjoint, sorted, not touching one another.
 // It stays short, because what is delivered in order merges into one interval;
@@ -11,7 +15,7 @@ type Interval struct{ From, To uint64 }
 type intervals []Interval
 
 // add puts [from, to) into the set.
-func (s *intervals) add(from, to uint64) {
+func (s *intervals) add(from, to event.Position) {
 	if from >= to {
 		return
 	}
@@ -28,11 +32,11 @@ func (s *intervals) add(from, to uint64) {
 		to = max(to, list[j].To)
 		j++
 	}
-	*s = slices.Replace(list, i, j, Interval{from, to})
+	*s = slices.Replace(list, i, j, Interval{From: from, To: to})
 }
 
 // remove takes [from, to) out of the set.
-func (s *intervals) remove(from, to uint64) {
+func (s *intervals) remove(from, to event.Position) {
 	if from >= to {
 		return
 	}
@@ -45,10 +49,10 @@ func (s *intervals) remove(from, to uint64) {
 	var rest []Interval
 	for j < len(list) && list[j].From < to {
 		if list[j].From < from {
-			rest = append(rest, Interval{list[j].From, from})
+			rest = append(rest, Interval{From: list[j].From, To: from})
 		}
 		if list[j].To > to {
-			rest = append(rest, Interval{to, list[j].To})
+			rest = append(rest, Interval{From: to, To: list[j].To})
 		}
 		j++
 	}
@@ -56,7 +60,7 @@ func (s *intervals) remove(from, to uint64) {
 }
 
 // covering returns the interval that holds pos.
-func (s intervals) covering(pos uint64) (Interval, bool) {
+func (s intervals) covering(pos event.Position) (Interval, bool) {
 	for _, x := range s {
 		if x.From <= pos && pos < x.To {
 			return x, true
@@ -70,7 +74,7 @@ func (s intervals) covering(pos uint64) (Interval, bool) {
 
 // has reports whether pos is in the set. It looks at the end first, where new
 // positions are.
-func (s intervals) has(pos uint64) bool {
+func (s intervals) has(pos event.Position) bool {
 	for i := len(s) - 1; i >= 0; i-- {
 		if s[i].From <= pos {
 			return pos < s[i].To
@@ -92,13 +96,13 @@ func (s intervals) minus(other intervals) intervals {
 func (s intervals) size() uint64 {
 	var n uint64
 	for _, x := range s {
-		n += x.To - x.From
+		n += uint64(x.To - x.From)
 	}
 	return n
 }
 
 // after returns the start of the first interval that begins at or behind pos.
-func (s intervals) after(pos uint64) (uint64, bool) {
+func (s intervals) after(pos event.Position) (event.Position, bool) {
 	for _, x := range s {
 		if x.From >= pos {
 			return x.From, true

@@ -3,6 +3,8 @@ package sink
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // TestIntervalsAgainstModel compares the set with a plain array of booleans.
@@ -14,8 +16,8 @@ func TestIntervalsAgainstModel(t *testing.T) {
 		var set intervals
 		var model [size]bool
 		for step := range 100 {
-			from := rnd.Uint64N(size)
-			to := min(from+rnd.Uint64N(8), size)
+			from := event.Position(rnd.Uint64N(size))
+			to := min(from+event.Position(rnd.Uint64N(8)), size)
 			add := rnd.IntN(3) > 0
 			if add {
 				set.add(from, to)
@@ -41,10 +43,10 @@ func checkIntervals(t *testing.T, set intervals, model []bool) {
 		}
 	}
 	for pos, want := range model {
-		if _, got := set.covering(uint64(pos)); got != want {
+		if _, got := set.covering(event.Position(pos)); got != want {
 			t.Errorf("position %d: covered is %v, want %v", pos, got, want)
 		}
-		if got := set.has(uint64(pos)); got != want {
+		if got := set.has(event.Position(pos)); got != want {
 			t.Errorf("position %d: has is %v, want %v", pos, got, want)
 		}
 	}
@@ -61,8 +63,8 @@ func TestIntervalsMinus(t *testing.T) {
 		var models [2][size]bool
 		for i := range sets {
 			for range 8 {
-				from := rnd.Uint64N(size)
-				to := min(from+rnd.Uint64N(8), size)
+				from := event.Position(rnd.Uint64N(size))
+				to := min(from+event.Position(rnd.Uint64N(8)), size)
 				sets[i].add(from, to)
 				for pos := from; pos < to; pos++ {
 					models[i][pos] = true

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // progress knows, for one sink, where each record of the journal is:
@@ -38,8 +40,8 @@ type progress struct {
 	again     intervals
 	rewound   atomic.Bool // again has been used
 
-	high  uint64 // the end of the last record that was offered or read
-	stuck uint64 // where the low watermark was at the last heal
+	high  event.Position // the end of the last record that was offered or read
+	stuck event.Position // where the low watermark was at the last heal
 
 	// epoch counts the rewinds. A write that began in an earlier one may have
 	// been acknowledged by a store that has lost it.
@@ -50,7 +52,7 @@ type progress struct {
 
 // newProgress resumes at the persisted progress. Everything that was written
 // since, up to tail, is a gap.
-func newProgress(low uint64, done []Interval, tail uint64) *progress {
+func newProgress(low event.Position, done []Interval, tail event.Position) *progress {
 	p := &progress{high: tail}
 	p.done.add(0, low)
 	for _, x := range done {
@@ -63,7 +65,7 @@ func newProgress(low uint64, done []Interval, tail uint64) *progress {
 
 // fillGaps makes everything below tail that is not done a gap that nobody has
 // counted yet.
-func (p *progress) fillGaps(tail uint64) {
+func (p *progress) fillGaps(tail event.Position) {
 	p.gaps = intervals{}
 	p.gaps.add(0, tail)
 	p.gaps = p.gaps.minus(p.done)
@@ -74,7 +76,7 @@ func (p *progress) fillGaps(tail uint64) {
 // that it has to be read from disk. It returns whether the record is new to
 // the sink, and whether its events count as accepted by it: a record that was
 // found on disk before it was offered goes the way of a gap.
-func (p *progress) offered(from, to uint64, room bool) (isNew, counts bool) {
+func (p *progress) offered(from, to event.Position, room bool) (isNew, counts bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if from < p.high && (p.memory.has(from) || p.gaps.has(from) || p.done.has(from)) {
@@ -157,7 +159,7 @@ func (p *progress) readBack(gap, record Interval) (recovered bool) {
 
 // repeated returns whether the record in memory was delivered and counted
 // before, and forgets it.
-func (p *progress) repeated(from, to uint64) bool {
+func (p *progress) repeated(from, to event.Position) bool {
 	if !p.rewound.Load() {
 		return false
 	}
@@ -170,7 +172,7 @@ func (p *progress) repeated(from, to uint64) bool {
 
 // snapshot returns the low watermark and the intervals that are done beyond
 // it.
-func (p *progress) snapshot() (low uint64, done []Interval) {
+func (p *progress) snapshot() (low event.Position, done []Interval) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.done.split()
@@ -178,18 +180,18 @@ func (p *progress) snapshot() (low uint64, done []Interval) {
 
 // undelivered returns the low watermark and how many bytes of the journal up
 // to tail are not done.
-func (p *progress) undelivered(tail uint64) (low, bytes uint64) {
+func (p *progress) undelivered(tail event.Position) (low event.Position, bytes uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.done) > 0 && p.done[0].From == 0 {
 		low = p.done[0].To
 	}
-	rest := intervals{{0, tail}}.minus(p.done)
+	rest := intervals{{From: 0, To: tail}}.minus(p.done)
 	return low, rest.size()
 }
 
 // split returns the end of what is contiguous from 0, and a copy of the rest.
-func (s intervals) split() (low uint64, rest []Interval) {
+func (s intervals) split() (low event.Position, rest []Interval) {
 	if len(s) > 0 && s[0].From == 0 {
 		low, s = s[0].To, s[1:]
 	}
@@ -201,7 +203,7 @@ func (s intervals) split() (low uint64, rest []Interval) {
 // at a position that is neither in memory nor in a gap, nobody will ever move
 // it: what lies there is a hole, or a record whose acknowledgement failed. It
 // is declared a gap, so that the reader looks what is there.
-func (p *progress) heal(tail uint64) {
+func (p *progress) heal(tail event.Position) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	low, done := p.done.split()

@@ -125,7 +125,7 @@ func TestStoreThatRefusesEverything(t *testing.T) {
 			if st := r.State(); st.Refusing || st.Err != nil || st.Backlog != 0 || st.Lag != 0 {
 				t.Errorf("state %+v", st)
 			}
-			if log.position() != uint64(before+300)*recordSize {
+			if log.position() != event.Position(before+300)*recordSize {
 				t.Errorf("the position stands at %d", log.position())
 			}
 			closeSink(t, r.Sink, 0)

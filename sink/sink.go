@@ -36,7 +36,7 @@ import (
 // Backlog reads the journal for one sink. It is used by one goroutine.
 type Backlog interface {
 	// Seek makes Next begin at pos.
-	Seek(pos uint64)
+	Seek(pos event.Position)
 	// Next decodes the next record at or behind the position into b, which
 	// is empty, and sets b.Position and b.Next. It returns false when there
 	// is none yet.
@@ -47,7 +47,7 @@ type Backlog interface {
 type Checkpoint interface {
 	// SetProgress notes that everything below low, and the intervals done
 	// beyond it, need not be delivered again.
-	SetProgress(low uint64, done []Interval) error
+	SetProgress(low event.Position, done []Interval) error
 }
 
 // Enricher labels the events that are read back from disk, as the pool's
@@ -65,9 +65,9 @@ type Source struct {
 
 	// Low and Done are the progress that was persisted last, Tail the end of
 	// the journal when it was opened.
-	Low  uint64
+	Low  event.Position
 	Done []Interval
-	Tail uint64
+	Tail event.Position
 
 	// Held is what a predecessor had delivered and not persisted, in place of
 	// Low and Done; see Sink.Held. Usually it is nil.
@@ -75,7 +75,7 @@ type Source struct {
 
 	// Safe returns the position below which every record has been
 	// acknowledged or given up.
-	Safe func() uint64
+	Safe func() event.Position
 
 	// Stages is where the stage histograms are, which all sinks share. Nil
 	// means with the sink's other metrics.
@@ -127,8 +127,8 @@ type Sink struct {
 	lettersAt atomic.Int64            // when dead letters were last logged, Unix nanoseconds
 
 	// What the last checkpoint covered; only checkpoint uses them.
-	synced        uint64 // successful writes
-	persisted     uint64 // low watermark
+	synced        uint64         // successful writes
+	persisted     event.Position // low watermark
 	persistedDone []Interval
 
 	cancelRead  context.CancelFunc // ends the reader and the checkpoints
@@ -245,7 +245,7 @@ func (s *Sink) pass(b *event.Batch) {
 // that is done.
 func (s *Sink) done(b *event.Batch) {
 	again := s.progress.repeated(b.Position, b.Next)
-	s.progress.written(s.progress.epoch.Load(), Interval{b.Position, b.Next})
+	s.progress.written(s.progress.epoch.Load(), Interval{From: b.Position, To: b.Next})
 	if !again {
 		s.m.filtered.Add(len(b.Events))
 	}

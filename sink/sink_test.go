@@ -25,26 +25,26 @@ const recordSize = 10
 type fakeLog struct {
 	mu      sync.Mutex
 	records int
-	missing map[uint64]bool // positions where nothing is to be read
+	missing map[event.Position]bool // positions where nothing is to be read
 	make    func(b *event.Batch, record int)
-	at      uint64
+	at      event.Position
 
-	low  uint64
+	low  event.Position
 	done []Interval
 
-	persisted func(low uint64, done []Interval) // called by SetProgress if it is set
+	persisted func(low event.Position, done []Interval) // called by SetProgress if it is set
 }
 
 func (l *fakeLog) append(p *event.Pool) *event.Batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := p.Get(10)
-	l.fill(b, uint64(l.records)*recordSize)
+	l.fill(b, event.Position(l.records)*recordSize)
 	l.records++
 	return b
 }
 
-func (l *fakeLog) fill(b *event.Batch, pos uint64) {
+func (l *fakeLog) fill(b *event.Batch, pos event.Position) {
 	if l.make != nil {
 		l.make(b, int(pos/recordSize))
 		b.Position, b.Next = pos, pos+recordSize
@@ -55,12 +55,12 @@ func (l *fakeLog) fill(b *event.Batch, pos uint64) {
 	b.Position, b.Next = pos, pos+recordSize
 }
 
-func (l *fakeLog) Seek(pos uint64) { l.at = pos }
+func (l *fakeLog) Seek(pos event.Position) { l.at = pos }
 
 func (l *fakeLog) Next(b *event.Batch) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for ; l.at < uint64(l.records)*recordSize; l.at += recordSize {
+	for ; l.at < event.Position(l.records)*recordSize; l.at += recordSize {
 		if !l.missing[l.at] {
 			l.fill(b, l.at)
 			l.at = b.Next
@@ -70,7 +70,7 @@ func (l *fakeLog) Next(b *event.Batch) (bool, error) {
 	return false, nil
 }
 
-func (l *fakeLog) SetProgress(low uint64, done []Interval) error {
+func (l *fakeLog) SetProgress(low event.Position, done []Interval) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.persisted != nil {
@@ -81,16 +81,16 @@ func (l *fakeLog) SetProgress(low uint64, done []Interval) error {
 }
 
 // position returns the low watermark that was persisted last.
-func (l *fakeLog) position() uint64 {
+func (l *fakeLog) position() event.Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.low
 }
 
-func (l *fakeLog) safe() uint64 {
+func (l *fakeLog) safe() event.Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return uint64(l.records) * recordSize
+	return event.Position(l.records) * recordSize
 }
 
 func (l *fakeLog) Enrich(*event.Batch) {}
@@ -214,7 +214,7 @@ func TestDeliversWhatItIsOffered(t *testing.T) {
 func TestBacklogOfAnEarlierProcessIsDelivered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log, store := &fakeLog{records: 50, low: 10 * recordSize, done: []Interval{{20 * recordSize, 30 * recordSize}}}, &fakeStore{}
+		log, store := &fakeLog{records: 50, low: 10 * recordSize, done: []Interval{{From: 20 * recordSize, To: 30 * recordSize}}}, &fakeStore{}
 		s, _ := newTestSink(t, log, store, nil)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
@@ -301,11 +301,11 @@ func TestFreshIsNotStarved(t *testing.T) {
 func TestHoleIsFilled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		log, store := &fakeLog{missing: map[uint64]bool{0: true, 5 * recordSize: true}}, &fakeStore{}
+		log, store := &fakeLog{missing: map[event.Position]bool{0: true, 5 * recordSize: true}}, &fakeStore{}
 		s, pool := newTestSink(t, log, store, nil)
 		for i := range 10 {
 			b := log.append(pool)
-			if !log.missing[uint64(i)*recordSize] { // a failed append reaches nobody
+			if !log.missing[event.Position(i)*recordSize] { // a failed append reaches nobody
 				s.Offer(b)
 			}
 			b.Release()

@@ -145,7 +145,7 @@ type lagClock struct {
 
 type mark struct {
 	at  int64 // event.Now
-	pos uint64
+	pos event.Position
 }
 
 // maxMarks bounds the memory of a lagClock. A longer lag is known less
@@ -153,7 +153,7 @@ type mark struct {
 const maxMarks = 512
 
 // note adds where the journal ends now, and forgets what lies below low.
-func (c *lagClock) note(low, end uint64) {
+func (c *lagClock) note(low, end event.Position) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := 0
@@ -177,7 +177,7 @@ func (c *lagClock) note(low, end uint64) {
 }
 
 // of returns how long ago the record at low was appended, or a little less.
-func (c *lagClock) of(low uint64) time.Duration {
+func (c *lagClock) of(low event.Position) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, m := range c.marks {

@@ -17,7 +17,7 @@ type write struct {
 	epoch uint64
 	// dead has, by a batch's position, how many of its events have become
 	// dead letters, in whole or in part. Nearly always it is nil.
-	dead map[uint64]int
+	dead map[event.Position]int
 }
 
 // verdict is how a write has ended.
@@ -160,7 +160,7 @@ func (w *write) merge() {
 		if n := len(w.ranges); n > 0 && w.ranges[n-1].To == b.Position {
 			w.ranges[n-1].To = b.Next
 		} else {
-			w.ranges = append(w.ranges, Interval{b.Position, b.Next})
+			w.ranges = append(w.ranges, Interval{From: b.Position, To: b.Next})
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/journal"
 )
 
@@ -151,7 +152,7 @@ func (c *dumpCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	options := journal.DumpOptions{From: journal.Position(c.From), Records: int(c.Records)}
+	options := journal.DumpOptions{From: event.Position(c.From), Records: int(c.Records)}
 	if err := journal.Dump(dir, p.stdout, options); err != nil {
 		return fmt.Errorf("cannot dump the journal: %w", err)
 	}

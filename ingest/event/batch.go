@@ -37,7 +37,14 @@ type Batch struct {
 
 	// Position is where the batch's record starts in the journal, and Next
 	// where the following one does.
-	Position, Next uint64
+	Position, Next Position
+
+	// Seq numbers the batches that were appended since the journal was opened
+	// by the order of their positions: 1, 2, 3 and so on, without a gap. A
+	// batch has one as soon as it has a place in that order, also if it could
+	// not be written then; 0 means that it was refused before, or was read
+	// back from disk.
+	Seq uint64
 
 	// Total counts the events of the request, valid or not.
 	Total int

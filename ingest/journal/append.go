@@ -21,7 +21,8 @@ const maxKeptBuffer = 2 * maxPending
 // With event.Queued it does not wait for the disk: the record is in the
 // pending buffer. After an error the record is not acknowledged: with
 // ErrFull, ErrClosed and ErrTooLarge nothing was written, with ErrFailed it
-// is not known.
+// is not known. After an error the Record has no position, but if it had been
+// given one before it failed, it keeps its Seq.
 func (j *Journal) Append(payload []byte, events int, want event.Ack) (Record, event.Ack, error) {
 	if int64(len(payload)) > j.cfg.MaxRecordBytes {
 		return Record{}, 0, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(payload), j.cfg.MaxRecordBytes)
@@ -42,14 +43,15 @@ func (j *Journal) Append(payload []byte, events int, want event.Ack) (Record, ev
 		j.putGroup(g)
 	}
 	if err != nil {
-		return Record{}, 0, err
+		return Record{Seq: rec.Seq}, 0, err
 	}
 	j.m.append.Update(j.env.Now().Sub(start).Seconds())
 	return rec, ack, nil
 }
 
 // AppendBatch is Append of b in the form that Reader.Next decodes. It borrows
-// b, and sets its Position and Next unless it fails.
+// b, and sets its Position and Next unless it fails, and its Seq always: to 0
+// if it was refused before it had a place among the others.
 func (j *Journal) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
 	e, _ := j.encoders.Get().(*encoder)
 	if e == nil {
@@ -59,6 +61,7 @@ func (j *Journal) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error)
 	if cap(e.buf) <= maxKeptBuffer {
 		j.encoders.Put(e)
 	}
+	b.Seq = rec.Seq
 	if err != nil {
 		return 0, err
 	}
@@ -93,13 +96,14 @@ func (j *Journal) enqueue(h *recordHeader, payload []byte, wait bool) (Record, *
 		j.wakeWriter()
 	}
 	p.records++
-	j.nextPos += Position(size)
+	j.nextPos += event.Position(size)
+	j.lastSeq++
 	var g *group
 	if wait {
 		g = p.group
 		g.refs.Add(1)
 	}
-	return Record{Pos: h.pos, Next: j.nextPos}, g, nil
+	return Record{Pos: h.pos, Next: j.nextPos, Seq: j.lastSeq}, g, nil
 }
 
 // admit returns why a record of that size is not taken. The caller holds mu.

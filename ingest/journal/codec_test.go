@@ -169,14 +169,14 @@ func FuzzScan(f *testing.F) {
 	const id = 0x1234
 	const base = 4096
 	var records []byte
-	pos := Position(base)
+	pos := event.Position(base)
 	for _, p := range []string{"one", "", "three and more"} {
 		r := recordHeader{pos: pos, length: uint32(len(p)), events: 1, typ: typeBatch, crc: payloadCRC([]byte(p))}
 		b := make([]byte, recordLen(len(p)))
 		r.put(b, recordSeed(id))
 		copy(b[recordHeaderLen:], p)
 		records = append(records, b...)
-		pos += Position(len(b))
+		pos += event.Position(len(b))
 	}
 	f.Add(records)
 	f.Add(append(records[4:len(records):len(records)], make([]byte, 100)...))
@@ -184,7 +184,7 @@ func FuzzScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, records []byte) {
 		size := segmentHeaderLen + len(records)
 		seg := append(make([]byte, segmentHeaderLen), records...)
-		sc := newScanner(bytes.NewReader(seg), id, base, base+Position(len(records)))
+		sc := newScanner(bytes.NewReader(seg), id, base, base+event.Position(len(records)))
 		off := int64(segmentHeaderLen)
 		for {
 			it, err := sc.next()

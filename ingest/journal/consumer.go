@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // Consumer is the persistent progress of one sink.
@@ -21,13 +23,13 @@ type Consumer struct {
 	saving sync.Mutex
 
 	// What is on disk; guarded by Journal.mu.
-	low  Position
-	done []Interval
+	low  event.Position
+	done []event.Range
 }
 
 // ConsumerStats is a consumer at one moment.
 type ConsumerStats struct {
-	Low     Position
+	Low     event.Position
 	Done    int    // finished intervals above Low
 	Backlog uint64 // bytes of positions that are not finished
 }
@@ -41,7 +43,7 @@ const tempSuffix = ".tmp"
 // that is kept, and is on disk when Consumer returns. From then on the
 // journal keeps what the consumer has not finished, whether it is used or
 // not, until DropConsumer.
-func (j *Journal) Consumer(name string, start Position) (*Consumer, error) {
+func (j *Journal) Consumer(name string, start event.Position) (*Consumer, error) {
 	if !consumerName.MatchString(name) || strings.HasSuffix(name, tempSuffix) {
 		return nil, fmt.Errorf("bad name %q for a consumer of the journal", name)
 	}
@@ -106,7 +108,7 @@ func (j *Journal) DropConsumer(name string) error {
 
 // Progress returns what was persisted last: everything below low is finished,
 // and the intervals of done, which are sorted and lie above it.
-func (c *Consumer) Progress() (low Position, done []Interval) {
+func (c *Consumer) Progress() (low event.Position, done []event.Range) {
 	c.j.mu.Lock()
 	defer c.j.mu.Unlock()
 	return c.low, slices.Clone(c.done)
@@ -117,7 +119,7 @@ func (c *Consumer) Progress() (low Position, done []Interval) {
 // cut; after an error either the old or the new one does. It costs two syncs
 // of small files, so it is meant for about once a second. Low never moves
 // back. Segments that all consumers have finished are removed.
-func (c *Consumer) SetProgress(low Position, done []Interval) error {
+func (c *Consumer) SetProgress(low event.Position, done []event.Range) error {
 	c.saving.Lock()
 	defer c.saving.Unlock()
 	j := c.j
@@ -154,7 +156,7 @@ func (c *Consumer) SetProgress(low Position, done []Interval) error {
 }
 
 // save replaces the file: a reader, and a crash, sees the old one or the new.
-func (c *Consumer) save(low Position, done []Interval) error {
+func (c *Consumer) save(low event.Position, done []event.Range) error {
 	files := c.j.env.FS
 	dir := c.j.path(consumersDir)
 	path := c.j.path(consumersDir + "/" + c.name)
@@ -186,12 +188,12 @@ func (c *Consumer) Backlog() uint64 {
 }
 
 // backlog is Backlog for those who hold Journal.mu.
-func (c *Consumer) backlog(tail Position) uint64 {
+func (c *Consumer) backlog(tail event.Position) uint64 {
 	n := tail - c.low
 	for _, x := range c.done {
 		n -= x.To - x.From
 	}
-	return n
+	return uint64(n)
 }
 
 // Age returns how long ago the oldest record that is not finished was

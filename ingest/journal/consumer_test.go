@@ -9,13 +9,15 @@ import (
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 func TestConsumerProgress(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	j := open(t, dir, testConfig(), OSEnv())
-	var at []Position
+	var at []event.Position
 	for i := range 20 {
 		at = append(at, appendN(t, j, i).Position)
 	}
@@ -31,14 +33,14 @@ func TestConsumerProgress(t *testing.T) {
 		t.Errorf("a consumer from the tail on starts at %d, the tail is %d", low, j.Tail())
 	}
 	// Out of order, touching, below low and empty.
-	if err := c.SetProgress(at[3], []Interval{{at[9], at[12]}, {at[5], at[6]}, {at[6], at[7]}, {at[1], at[2]}, {at[8], at[8]}}); err != nil {
+	if err := c.SetProgress(at[3], []event.Range{{From: at[9], To: at[12]}, {From: at[5], To: at[6]}, {From: at[6], To: at[7]}, {From: at[1], To: at[2]}, {From: at[8], To: at[8]}}); err != nil {
 		t.Fatal(err)
 	}
-	want := []Interval{{at[5], at[7]}, {at[9], at[12]}}
+	want := []event.Range{{From: at[5], To: at[7]}, {From: at[9], To: at[12]}}
 	if low, done := c.Progress(); low != at[3] || !slices.Equal(done, want) {
 		t.Errorf("progress is %d %v, want %d %v", low, done, at[3], want)
 	}
-	if got, want := c.Backlog(), j.Tail()-at[3]-(at[7]-at[5])-(at[12]-at[9]); got != want {
+	if got, want := c.Backlog(), uint64(j.Tail()-at[3]-(at[7]-at[5])-(at[12]-at[9])); got != want {
 		t.Errorf("backlog is %d, want %d", got, want)
 	}
 	if err := c.SetProgress(at[1], nil); err != nil {
@@ -47,7 +49,7 @@ func TestConsumerProgress(t *testing.T) {
 	if low, _ := c.Progress(); low != at[3] {
 		t.Errorf("low moved back to %d", low)
 	}
-	if err := c.SetProgress(at[4], []Interval{{at[4], at[5]}, {at[6], at[7]}}); err != nil {
+	if err := c.SetProgress(at[4], []event.Range{{From: at[4], To: at[5]}, {From: at[6], To: at[7]}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.SetProgress(j.Tail()+8, nil); err == nil {
@@ -65,7 +67,7 @@ func TestConsumerProgress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if low, done := c.Progress(); low != at[5] || !slices.Equal(done, []Interval{{at[6], at[7]}}) {
+	if low, done := c.Progress(); low != at[5] || !slices.Equal(done, []event.Range{{From: at[6], To: at[7]}}) {
 		t.Errorf("after the restart: %d %v", low, done)
 	}
 	for _, name := range []string{"", ".x", "a/b", "..", "x.tmp", strings.Repeat("x", 65)} {
@@ -77,9 +79,9 @@ func TestConsumerProgress(t *testing.T) {
 
 func TestProgressFileDamaged(t *testing.T) {
 	t.Parallel()
-	file := encodeProgress(0x1230, []Interval{{0x2000, 0x3000}, {0x4000, 0x5008}})
+	file := encodeProgress(0x1230, []event.Range{{From: 0x2000, To: 0x3000}, {From: 0x4000, To: 0x5008}})
 	low, done, err := decodeProgress(file)
-	if low != 0x1230 || len(done) != 2 || done[1] != (Interval{0x4000, 0x5008}) || err != nil {
+	if low != 0x1230 || len(done) != 2 || done[1] != (event.Range{From: 0x4000, To: 0x5008}) || err != nil {
 		t.Fatalf("decodes to %d %v %v", low, done, err)
 	}
 	for i := range file {
@@ -124,22 +126,22 @@ func TestProgressFileDamaged(t *testing.T) {
 
 func TestNormalizeBounds(t *testing.T) {
 	t.Parallel()
-	var done []Interval
-	for i := range Position(maxDone + 100) {
-		done = append(done, Interval{100 + i*100, 100 + i*100 + 10 + i%50})
+	var done []event.Range
+	for i := range event.Position(maxDone + 100) {
+		done = append(done, event.Range{From: 100 + i*100, To: 100 + i*100 + 10 + i%50})
 	}
 	_, kept := normalize(0, done)
 	if len(kept) != maxDone {
 		t.Fatalf("%d intervals are kept, want %d", len(kept), maxDone)
 	}
-	if !slices.IsSortedFunc(kept, func(a, b Interval) int { return int(int64(a.From - b.From)) }) {
+	if !slices.IsSortedFunc(kept, func(a, b event.Range) int { return int(int64(a.From - b.From)) }) {
 		t.Error("they are not sorted")
 	}
-	shortest := slices.MinFunc(kept, func(a, b Interval) int { return int(int64(a.To-a.From) - int64(b.To-b.From)) })
+	shortest := slices.MinFunc(kept, func(a, b event.Range) int { return int(int64(a.To-a.From) - int64(b.To-b.From)) })
 	if n := shortest.To - shortest.From; n < 13 {
 		t.Errorf("an interval of %d was kept, although longer ones were not", n)
 	}
-	if low, kept := normalize(50, []Interval{{40, 60}, {60, 70}}); low != 70 || len(kept) != 0 {
+	if low, kept := normalize(50, []event.Range{{From: 40, To: 60}, {From: 60, To: 70}}); low != 70 || len(kept) != 0 {
 		t.Errorf("low is %d, rest %v", low, kept)
 	}
 }
@@ -150,7 +152,7 @@ func TestSegmentRemoval(t *testing.T) {
 	t.Parallel()
 	m := newMemFS(t)
 	j := open(t, "j", testConfig(), m.env())
-	var at []Position
+	var at []event.Position
 	for i := range 200 {
 		at = append(at, appendN(t, j, i).Position)
 	}
@@ -173,7 +175,7 @@ func TestSegmentRemoval(t *testing.T) {
 	if n := len(m.segmentFiles()); n != segments {
 		t.Fatalf("%d segments are left of %d, though one consumer needs them", n, segments)
 	}
-	if err := b.SetProgress(at[100], []Interval{{at[150], tail}}); err != nil {
+	if err := b.SetProgress(at[100], []event.Range{{From: at[150], To: tail}}); err != nil {
 		t.Fatal(err)
 	}
 	left := len(m.segmentFiles())
@@ -228,7 +230,7 @@ func TestPositionsAreNotReused(t *testing.T) {
 	first := appendN(t, j, 0)
 	appendN(t, j, 1)
 	tail := j.Tail()
-	if err := c.SetProgress(0, []Interval{{first.Next, tail}}); err != nil {
+	if err := c.SetProgress(0, []event.Range{{From: first.Next, To: tail}}); err != nil {
 		t.Fatal(err)
 	}
 	img := m.image()
@@ -261,7 +263,7 @@ func TestInspectLive(t *testing.T) {
 	if rep.Records != 100 || rep.Events != events || rep.Tail != j.Tail() || len(rep.Problems) != 0 || rep.Oldest.IsZero() || len(rep.Segments) < 2 {
 		t.Errorf("inspect finds %+v", rep)
 	}
-	if len(rep.Consumers) != 1 || rep.Consumers[0].Backlog != j.Tail() {
+	if len(rep.Consumers) != 1 || rep.Consumers[0].Backlog != uint64(j.Tail()) {
 		t.Errorf("inspect finds the consumers %+v", rep.Consumers)
 	}
 	var out strings.Builder

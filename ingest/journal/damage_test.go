@@ -20,7 +20,7 @@ type written struct {
 }
 
 // inFile returns where the record lies in the file of its segment.
-func (w written) inFile(base Position) (from, to int64) {
+func (w written) inFile(base event.Position) (from, to int64) {
 	return int64(w.Pos-base) + segmentHeaderLen, int64(w.Next-base) + segmentHeaderLen
 }
 
@@ -64,7 +64,7 @@ func makeLog(t *testing.T, segmentBytes int64, n, maxLen int) (image, []written)
 }
 
 // lastSegment returns the last segment of img and its position.
-func (img image) lastSegment() (path string, base Position) {
+func (img image) lastSegment() (path string, base event.Position) {
 	for p := range img {
 		if b, ok := parseSegmentName(strings.TrimPrefix(p, "j/")); ok && (path == "" || b > base) {
 			path, base = p, b
@@ -94,7 +94,7 @@ func survivors(t *testing.T, img image, log []written) (alive []bool, quarantine
 		if it.kind == itemEnd {
 			return alive, int(j.m.quarantined.Get())
 		}
-		i, ok := slices.BinarySearchFunc(log, it.header.pos, func(w written, p Position) int {
+		i, ok := slices.BinarySearchFunc(log, it.header.pos, func(w written, p event.Position) int {
 			return int(int64(w.Pos) - int64(p))
 		})
 		if !ok || !bytes.Equal(it.payload, log[i].payload) || r.Pos() != log[i].Next {

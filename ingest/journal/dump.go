@@ -15,7 +15,7 @@ import (
 // DumpOptions choose what Dump writes. The zero value means everything.
 type DumpOptions struct {
 	// From is the position below which records are left out.
-	From Position
+	From event.Position
 	// Records is how many records are written at most; 0 means all.
 	Records int
 }
@@ -60,7 +60,7 @@ func dump(files FS, dir string, w io.Writer, opts DumpOptions, pause func()) err
 }
 
 // appendEvent appends the line of one event.
-func appendEvent(dst []byte, pos Position, b *event.Batch, e *event.Event) []byte {
+func appendEvent(dst []byte, pos event.Position, b *event.Batch, e *event.Event) []byte {
 	dst = fmt.Appendf(dst, `{"position":%d,"received_at":%d,"device":`, pos, b.ReceivedAt)
 	dst = appendJSONString(dst, e.Device)
 	dst = fmt.Appendf(dst, `,"ts":%d,"values":{`, e.Timestamp)

@@ -80,7 +80,7 @@ type client struct {
 	acked     map[int]bool
 	stored    map[int]bool // by the sink, and safe
 	next      int
-	low       Position // of the sink, persisted
+	low       event.Position // of the sink, persisted
 }
 
 func newClient(t testing.TB) *client {
@@ -107,7 +107,7 @@ func (c *client) send(j *Journal) (n int, err error) {
 }
 
 // drain stores what r finds, and returns where it stopped.
-func (c *client) drain(r *Reader) Position {
+func (c *client) drain(r *Reader) event.Position {
 	for {
 		b := new(event.Pool).Get(0)
 		ok, err := r.Next(b)
@@ -125,7 +125,7 @@ func (c *client) drain(r *Reader) Position {
 }
 
 // move persists that the sink has stored everything below low.
-func (c *client) move(sink *Consumer, low Position) {
+func (c *client) move(sink *Consumer, low event.Position) {
 	if sink.SetProgress(low, nil) == nil {
 		c.mu.Lock()
 		c.low = max(c.low, low)
@@ -159,7 +159,7 @@ func (c *client) verify(j *Journal) {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	low := Position(0)
+	low := event.Position(0)
 	if names := j.Consumers(); len(names) > 0 {
 		s, err := j.Consumer(names[0], 0)
 		if err != nil {

@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"strconv"
 	"strings"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // A journal is a directory:
@@ -86,9 +88,6 @@ const (
 	maxPayload = 1 << 30
 )
 
-// Position is a logical byte offset in the journal.
-type Position = uint64
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // recordLen returns the bytes that a record takes in its segment.
@@ -109,7 +108,7 @@ var zeros = make([]byte, recordAlign)
 
 // recordHeader is what stands before a payload.
 type recordHeader struct {
-	pos    Position
+	pos    event.Position
 	time   int64
 	length uint32
 	events uint32
@@ -131,7 +130,7 @@ func (h *recordHeader) put(b []byte, seed uint32) {
 	le := binary.LittleEndian
 	le.PutUint32(b[0:], recordMagic)
 	le.PutUint32(b[4:], h.length)
-	le.PutUint64(b[8:], h.pos)
+	le.PutUint64(b[8:], uint64(h.pos))
 	le.PutUint64(b[16:], uint64(h.time))
 	le.PutUint32(b[24:], h.events)
 	le.PutUint32(b[28:], uint32(h.typ))
@@ -141,9 +140,9 @@ func (h *recordHeader) put(b []byte, seed uint32) {
 
 // parse reads the header of a record that stands at pos. It returns false for
 // anything else.
-func (h *recordHeader) parse(b []byte, seed uint32, pos Position) bool {
+func (h *recordHeader) parse(b []byte, seed uint32, pos event.Position) bool {
 	le := binary.LittleEndian
-	if le.Uint32(b) != recordMagic || le.Uint64(b[8:]) != pos || crc32.Update(seed, castagnoli, b[:36]) != le.Uint32(b[36:]) {
+	if le.Uint32(b) != recordMagic || event.Position(le.Uint64(b[8:])) != pos || crc32.Update(seed, castagnoli, b[:36]) != le.Uint32(b[36:]) {
 		return false
 	}
 	h.length = le.Uint32(b[4:])
@@ -158,8 +157,8 @@ func (h *recordHeader) parse(b []byte, seed uint32, pos Position) bool {
 // segmentHeader is what a segment says about itself.
 type segmentHeader struct {
 	id      uint64
-	base    Position
-	prevEnd Position
+	base    event.Position
+	prevEnd event.Position
 	created int64 // milliseconds since the Unix epoch
 }
 
@@ -171,8 +170,8 @@ func (h *segmentHeader) encode() []byte {
 	copy(one, segmentMagic)
 	le.PutUint32(one[8:], formatVersion)
 	le.PutUint64(one[16:], h.id)
-	le.PutUint64(one[24:], h.base)
-	le.PutUint64(one[32:], h.prevEnd)
+	le.PutUint64(one[24:], uint64(h.base))
+	le.PutUint64(one[32:], uint64(h.prevEnd))
 	le.PutUint64(one[40:], uint64(h.created))
 	le.PutUint32(one[headerCopyLen-4:], crc32.Checksum(one[:headerCopyLen-4], castagnoli))
 	copy(b[headerCopyLen:], one)
@@ -188,7 +187,7 @@ type headerState struct {
 
 // parse takes the first whole copy in b, which may be shorter than two
 // copies. Its base must be the one in the file's name.
-func (h *segmentHeader) parse(b []byte, base Position) headerState {
+func (h *segmentHeader) parse(b []byte, base event.Position) headerState {
 	var st headerState
 	le := binary.LittleEndian
 	for i := range headerCopies {
@@ -204,8 +203,8 @@ func (h *segmentHeader) parse(b []byte, base Position) headerState {
 		}
 		x := segmentHeader{
 			id:      le.Uint64(one[16:]),
-			base:    le.Uint64(one[24:]),
-			prevEnd: le.Uint64(one[32:]),
+			base:    event.Position(le.Uint64(one[24:])),
+			prevEnd: event.Position(le.Uint64(one[32:])),
 			created: int64(le.Uint64(one[40:])),
 		}
 		if x.base != base || x.prevEnd > base {
@@ -225,16 +224,17 @@ func wholeHeader(one []byte) bool {
 }
 
 // segmentName returns the file name of the segment that begins at base.
-func segmentName(base Position) string { return fmt.Sprintf("%016x%s", base, segmentSuffix) }
+func segmentName(base event.Position) string { return fmt.Sprintf("%016x%s", base, segmentSuffix) }
 
 // parseSegmentName returns the position in a segment's name. It returns false
 // for names that are not those of segments.
-func parseSegmentName(name string) (Position, bool) {
+func parseSegmentName(name string) (event.Position, bool) {
 	hex, ok := strings.CutSuffix(name, segmentSuffix)
 	if !ok || len(hex) != 16 {
 		return 0, false
 	}
-	base, err := strconv.ParseUint(hex, 16, 64)
+	n, err := strconv.ParseUint(hex, 16, 64)
+	base := event.Position(n)
 	return base, err == nil && segmentName(base) == name && base%recordAlign == 0
 }
 

@@ -7,13 +7,15 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // Report is what Inspect finds.
 type Report struct {
 	Dir       string           `json:"dir"`
-	Head      Position         `json:"head"`
-	Tail      Position         `json:"tail"`
+	Head      event.Position   `json:"head"`
+	Tail      event.Position   `json:"tail"`
 	Records   int              `json:"records"`
 	Events    int              `json:"events"`
 	Oldest    time.Time        `json:"oldest,omitzero"`
@@ -29,31 +31,31 @@ type Report struct {
 
 // SegmentReport is one segment.
 type SegmentReport struct {
-	Name    string    `json:"name"`
-	Base    Position  `json:"base"`
-	End     Position  `json:"end"` // behind the last record
-	Bytes   int64     `json:"bytes"`
-	Records int       `json:"records"`
-	Events  int       `json:"events"`
-	Oldest  time.Time `json:"oldest,omitzero"`
-	Newest  time.Time `json:"newest,omitzero"`
+	Name    string         `json:"name"`
+	Base    event.Position `json:"base"`
+	End     event.Position `json:"end"` // behind the last record
+	Bytes   int64          `json:"bytes"`
+	Records int            `json:"records"`
+	Events  int            `json:"events"`
+	Oldest  time.Time      `json:"oldest,omitzero"`
+	Newest  time.Time      `json:"newest,omitzero"`
 }
 
 // ConsumerReport is the progress of one sink.
 type ConsumerReport struct {
-	Name    string     `json:"name"`
-	Low     Position   `json:"low"`
-	Done    []Interval `json:"done,omitempty"`
-	Backlog uint64     `json:"backlog"`
-	Damaged bool       `json:"damaged,omitempty"`
+	Name    string         `json:"name"`
+	Low     event.Position `json:"low"`
+	Done    []event.Range  `json:"done,omitempty"`
+	Backlog uint64         `json:"backlog"`
+	Damaged bool           `json:"damaged,omitempty"`
 }
 
 // Problem is a place that is not as it was written.
 type Problem struct {
-	Segment string   `json:"segment"`
-	From    Position `json:"from"`
-	Bytes   int64    `json:"bytes"`
-	What    string   `json:"what"`
+	Segment string         `json:"segment"`
+	From    event.Position `json:"from"`
+	Bytes   int64          `json:"bytes"`
+	What    string         `json:"what"`
 }
 
 func (p Problem) String() string {
@@ -121,7 +123,7 @@ func inspect(files FS, dir string, pause func(), visit func(*item) (bool, error)
 	return r, r.consumers(files, dir)
 }
 
-func (r *Report) problem(s *segment, from Position, n int64, what string) {
+func (r *Report) problem(s *segment, from event.Position, n int64, what string) {
 	r.Problems = append(r.Problems, Problem{segmentName(s.base), from, n, what})
 }
 
@@ -201,7 +203,7 @@ func restIsEmpty(sc *scanner, off int64) bool {
 	}
 }
 
-func (s *SegmentReport) add(it *item, end Position) {
+func (s *SegmentReport) add(it *item, end event.Position) {
 	at := time.UnixMilli(it.header.time).UTC()
 	if s.Records == 0 {
 		s.Oldest = at

@@ -40,7 +40,9 @@ var (
 // Record is where a record lies.
 type Record struct {
 	// Pos is its position, Next that of the record after it.
-	Pos, Next Position
+	Pos, Next event.Position
+	// Seq numbers the records since Open; see event.Batch.
+	Seq uint64
 }
 
 // Journal is an open journal. All methods may be called by any goroutine.
@@ -61,8 +63,8 @@ type Journal struct {
 	capacity     int64
 
 	// What readers may see, and what is on disk for certain. Both only grow.
-	committed atomic.Uint64
-	synced    atomic.Uint64
+	committed atomicPosition
+	synced    atomicPosition
 	// syncStart is when the running write began, in Unix nanoseconds; 0 when
 	// none runs.
 	syncStart atomic.Int64
@@ -70,9 +72,10 @@ type Journal struct {
 	mu    sync.Mutex
 	space sync.Cond // room in the pending buffer, or no hope of any
 
-	fill     *pending // gathers what is appended
-	nextPos  Position // of the next record: where fill ends
-	inflight int64    // bytes that the writer is writing
+	fill     *pending       // gathers what is appended
+	nextPos  event.Position // of the next record: where fill ends
+	lastSeq  uint64         // of the record that was given a position last
+	inflight int64          // bytes that the writer is writing
 	closing  bool
 	refused  error // why nothing is admitted; wraps ErrFull or ErrFailed
 	headless bool  // there is no segment to write to
@@ -113,7 +116,7 @@ type Journal struct {
 // pending is a group that gathers.
 type pending struct {
 	buf     []byte
-	start   Position
+	start   event.Position
 	records int
 	group   *group
 }
@@ -194,14 +197,14 @@ func (j *Journal) open() (err error) {
 func (j *Journal) path(name string) string { return filepath.Join(j.dir, name) }
 
 // Head returns the position from which on records are kept.
-func (j *Journal) Head() Position {
+func (j *Journal) Head() event.Position {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.head()
 }
 
 // head is Head for those who hold mu.
-func (j *Journal) head() Position {
+func (j *Journal) head() event.Position {
 	if len(j.segments) == 0 {
 		return j.nextPos
 	}
@@ -209,24 +212,34 @@ func (j *Journal) head() Position {
 }
 
 // Tail returns the position that the next record will have.
-func (j *Journal) Tail() Position {
+func (j *Journal) Tail() event.Position {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.nextPos
 }
 
+// TailSeq returns Tail together with the sequence number of the record that
+// was given a position last, 0 if there was none since Open. Records with a
+// greater number lie at or behind the tail, the others before it, whatever
+// becomes of them.
+func (j *Journal) TailSeq() (tail event.Position, last uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.nextPos, j.lastSeq
+}
+
 // Committed returns the position below which each record has been written,
 // and synced with Sync: commit, or been refused. Readers see records up to
 // there. A record is acknowledged only when it lies below.
-func (j *Journal) Committed() Position { return j.committed.Load() }
+func (j *Journal) Committed() event.Position { return j.committed.Load() }
 
 // Synced returns the position below which each record is on disk, or has
 // been refused.
-func (j *Journal) Synced() Position { return j.synced.Load() }
+func (j *Journal) Synced() event.Position { return j.synced.Load() }
 
 // Wait returns nil when Committed is past pos, ctx's error when that is done,
 // and ErrClosed when nothing more will come.
-func (j *Journal) Wait(ctx context.Context, pos Position) error {
+func (j *Journal) Wait(ctx context.Context, pos event.Position) error {
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -255,7 +268,7 @@ func (j *Journal) Wait(ctx context.Context, pos Position) error {
 }
 
 // advance moves the watermarks and wakes those who wait for more to read.
-func (j *Journal) advance(committed, synced Position) {
+func (j *Journal) advance(committed, synced event.Position) {
 	if synced > j.synced.Load() {
 		j.synced.Store(synced)
 	}
@@ -294,7 +307,7 @@ func (j *Journal) Ready() error {
 
 // Stats is the journal at one moment.
 type Stats struct {
-	Head, Tail, Committed, Synced Position
+	Head, Tail, Committed, Synced event.Position
 	Segments                      int
 	DiskBytes                     int64 // size of the segments' files
 	UsedBytes                     int64 // of it, with records in them

@@ -96,7 +96,7 @@ func appendN(t testing.TB, j *Journal, n int) *event.Batch {
 
 // readAll returns the numbers of all batches from a position on, and checks
 // that positions only grow.
-func readAll(t testing.TB, j *Journal, from Position) []int {
+func readAll(t testing.TB, j *Journal, from event.Position) []int {
 	t.Helper()
 	r := j.NewReader(from)
 	defer r.Close()
@@ -140,7 +140,7 @@ func TestAppendReadReopen(t *testing.T) {
 			cfg.Sync = sync
 			j := open(t, dir, cfg, OSEnv())
 			const n = 2000
-			var last Position
+			var last event.Position
 			for i := range n {
 				b := appendN(t, j, i)
 				if b.Position != last {
@@ -180,7 +180,7 @@ func TestConcurrentAppends(t *testing.T) {
 	const workers, each = 32, 100
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	at := make(map[Position]int)
+	at := make(map[event.Position]int)
 	for w := range workers {
 		wg.Go(func() {
 			for i := range each {

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
-)
 
-// Interval is the half-open range [From, To) of positions.
-type Interval struct{ From, To Position }
+	"github.com/penstock-io/penstock/ingest/event"
+)
 
 // maxDone bounds how many intervals are persisted. Of more, the largest are
 // kept: what is left out is delivered again, which is allowed.
@@ -25,7 +24,7 @@ const maxDone = 1024
 const progressTitle = "penstock progress 1\n"
 
 // encodeProgress returns the file's contents.
-func encodeProgress(low Position, done []Interval) []byte {
+func encodeProgress(low event.Position, done []event.Range) []byte {
 	b := []byte(progressTitle)
 	b = fmt.Appendf(b, "low %016x\n", low)
 	for _, x := range done {
@@ -35,7 +34,7 @@ func encodeProgress(low Position, done []Interval) []byte {
 }
 
 // decodeProgress is the reverse of encodeProgress. It accepts nothing else.
-func decodeProgress(b []byte) (low Position, done []Interval, err error) {
+func decodeProgress(b []byte) (low event.Position, done []event.Range, err error) {
 	lines := bytes.Split(b, []byte("\n"))
 	if len(lines) < 4 {
 		return 0, nil, fmt.Errorf("progress is cut short")
@@ -44,7 +43,7 @@ func decodeProgress(b []byte) (low Position, done []Interval, err error) {
 		return 0, nil, fmt.Errorf("progress has no low watermark: %w", err)
 	}
 	for _, line := range lines[2 : len(lines)-2] {
-		var x Interval
+		var x event.Range
 		if _, err := fmt.Sscanf(string(line), "done %x %x", &x.From, &x.To); err != nil {
 			return 0, nil, fmt.Errorf("progress has a bad line %q: %w", line, err)
 		}
@@ -58,9 +57,9 @@ func decodeProgress(b []byte) (low Position, done []Interval, err error) {
 
 // normalize sorts done, merges what touches, drops what lies below low or is
 // empty, moves low over what touches it, and keeps the largest maxDone.
-func normalize(low Position, done []Interval) (Position, []Interval) {
+func normalize(low event.Position, done []event.Range) (event.Position, []event.Range) {
 	list := slices.Clone(done)
-	slices.SortFunc(list, func(a, b Interval) int { return cmp.Compare(a.From, b.From) })
+	slices.SortFunc(list, func(a, b event.Range) int { return cmp.Compare(a.From, b.From) })
 	merged := list[:0]
 	for _, x := range list {
 		if x.From <= low {
@@ -77,9 +76,9 @@ func normalize(low Position, done []Interval) (Position, []Interval) {
 		merged = append(merged, x)
 	}
 	if len(merged) > maxDone {
-		slices.SortFunc(merged, func(a, b Interval) int { return cmp.Compare(b.To-b.From, a.To-a.From) })
+		slices.SortFunc(merged, func(a, b event.Range) int { return cmp.Compare(b.To-b.From, a.To-a.From) })
 		merged = merged[:maxDone]
-		slices.SortFunc(merged, func(a, b Interval) int { return cmp.Compare(a.From, b.From) })
+		slices.SortFunc(merged, func(a, b event.Range) int { return cmp.Compare(a.From, b.From) })
 	}
 	return low, merged
 }

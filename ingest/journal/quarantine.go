@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // maxQuarantine bounds what is copied into the quarantine. Beyond it damage
@@ -18,26 +20,25 @@ type quarantine struct {
 	j *Journal
 
 	mu   sync.Mutex
-	seen map[Position]bool // start of each range
-	size int64             // bytes of all files
+	seen map[event.Position]bool // start of each range
+	size int64                   // bytes of all files
 }
 
 // open notes what is there already.
 func (q *quarantine) open(j *Journal) {
 	q.j = j
-	q.seen = make(map[Position]bool)
+	q.seen = make(map[event.Position]bool)
 	names, err := j.env.FS.ReadDir(j.path(quarantineDir))
 	if err != nil {
 		j.log.Warn("cannot read the journal's quarantine", "error", err)
 	}
 	for _, name := range names {
-		var from, n uint64
 		base, ok := strings.CutSuffix(name, ".bin")
 		a, b, ok2 := strings.Cut(base, "-")
 		from, err := strconv.ParseUint(a, 16, 64)
 		n, err2 := strconv.ParseUint(b, 10, 63)
 		if ok && ok2 && err == nil && err2 == nil {
-			q.seen[from] = true
+			q.seen[event.Position(from)] = true
 			q.size += int64(n)
 		}
 	}
@@ -46,7 +47,7 @@ func (q *quarantine) open(j *Journal) {
 // add notes that the bytes of f in [off, off+n), whose first has the position
 // from, are not a record, though one was there. It copies them if there is
 // room. Errors are logged: damage must not stop the good records behind it.
-func (q *quarantine) add(f io.ReaderAt, from Position, off, n int64, why string) {
+func (q *quarantine) add(f io.ReaderAt, from event.Position, off, n int64, why string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.seen[from] {
@@ -66,7 +67,7 @@ func (q *quarantine) add(f io.ReaderAt, from Position, off, n int64, why string)
 	q.size += n
 }
 
-func (q *quarantine) copy(f io.ReaderAt, from Position, off, n int64) error {
+func (q *quarantine) copy(f io.ReaderAt, from event.Position, off, n int64) error {
 	fs := q.j.env.FS
 	path := q.j.path(fmt.Sprintf("%s/%016x-%d.bin", quarantineDir, from, n))
 	out, err := fs.Create(path)

@@ -14,10 +14,10 @@ import (
 // journal.
 type Reader struct {
 	j   *Journal
-	pos Position // of the next record, or before it
+	pos event.Position // of the next record, or before it
 	// skip is the position that Seek asked for while the reader comes from
 	// further ahead, to find out where records begin.
-	skip Position
+	skip event.Position
 	// walked says that pos was reached from the record before it, so that
 	// there must be a record.
 	walked bool
@@ -29,19 +29,19 @@ type Reader struct {
 	dec   decoder
 
 	failed   time.Time // since when reading fails; zero while it does not
-	failedAt Position
+	failedAt event.Position
 }
 
 // NewReader returns a Reader that begins with the first record at or behind
 // from.
-func (j *Journal) NewReader(from Position) *Reader {
+func (j *Journal) NewReader(from event.Position) *Reader {
 	r := &Reader{j: j}
 	r.Seek(from)
 	return r
 }
 
 // Seek makes Next continue with the first record at or behind pos.
-func (r *Reader) Seek(pos Position) {
+func (r *Reader) Seek(pos event.Position) {
 	if pos == r.pos {
 		return
 	}
@@ -51,7 +51,7 @@ func (r *Reader) Seek(pos Position) {
 // Pos returns where the reader stands: behind the last record, or further on
 // if there was a hole. It is the position for Journal.Wait after Next has
 // returned false.
-func (r *Reader) Pos() Position { return r.pos }
+func (r *Reader) Pos() event.Position { return r.pos }
 
 // Next decodes the next record into b, which must be empty, and sets its
 // Position and Next. The strings of b alias its Body, as after decoding. It

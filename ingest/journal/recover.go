@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // recover reads the directory and makes it whole: it cuts the torn tail and
@@ -196,7 +198,7 @@ func lookAround(fs FS, dir string) (*survey, error) {
 		if !sv.headers[i].ok {
 			s.id = sv.id // all segments of a journal share it
 		}
-		end := s.base + Position(max(s.bytes-segmentHeaderLen, 0))
+		end := s.base + event.Position(max(s.bytes-segmentHeaderLen, 0))
 		if i+1 < len(sv.segments) {
 			end = min(end, sv.segments[i+1].base)
 			if sv.headers[i+1].ok {
@@ -211,7 +213,7 @@ func lookAround(fs FS, dir string) (*survey, error) {
 }
 
 // readSegmentHeader reads the header of the segment at path.
-func readSegmentHeader(fs FS, path string, base Position) (h segmentHeader, st headerState, size int64, err error) {
+func readSegmentHeader(fs FS, path string, base event.Position) (h segmentHeader, st headerState, size int64, err error) {
 	f, err := fs.Open(path, false)
 	if err != nil {
 		return h, st, 0, err

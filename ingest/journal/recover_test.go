@@ -135,7 +135,7 @@ func TestSeekAnywhere(t *testing.T) {
 	defer r.Close()
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 2000 {
-		pos := rng.Uint64N(j.Tail())
+		pos := event.Position(rng.Uint64N(uint64(j.Tail())))
 		r.Seek(pos)
 		i := slices.IndexFunc(log, func(w written) bool { return w.Pos >= pos })
 		if i == bad {

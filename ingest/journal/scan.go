@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // scanner walks over one segment between two offsets of its file. It is the
@@ -14,7 +16,7 @@ import (
 type scanner struct {
 	w    window
 	seed uint32 // of the records' headers
-	base Position
+	base event.Position
 	off  int64 // where the next item begins
 	end  int64 // where the records end, if they are whole
 }
@@ -45,20 +47,20 @@ type item struct {
 }
 
 // newScanner scans the records of the segment in f up to the position end.
-func newScanner(f io.ReaderAt, id uint64, base, end Position) *scanner {
+func newScanner(f io.ReaderAt, id uint64, base, end event.Position) *scanner {
 	s := &scanner{w: window{f: f}, seed: recordSeed(id), base: base, off: segmentHeaderLen}
 	s.setEnd(end)
 	return s
 }
 
-func (s *scanner) pos(off int64) Position { return s.base + Position(off-segmentHeaderLen) }
-func (s *scanner) offset(p Position) int64 {
+func (s *scanner) pos(off int64) event.Position { return s.base + event.Position(off-segmentHeaderLen) }
+func (s *scanner) offset(p event.Position) int64 {
 	return int64(p-s.base) + segmentHeaderLen
 }
 
 // setEnd tells the scanner that there is more, or less, to find. The window
 // keeps only what was before the old end.
-func (s *scanner) setEnd(end Position) {
+func (s *scanner) setEnd(end event.Position) {
 	s.end = s.offset(end)
 	s.w.limit = s.end
 }

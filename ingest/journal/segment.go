@@ -5,22 +5,23 @@ import (
 	"fmt"
 	"math"
 	"sort"
-	"sync/atomic"
 	"syscall"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // openEnd is the end of a segment that is still written.
-const openEnd = math.MaxUint64
+const openEnd event.Position = math.MaxUint64
 
 // segment is one file of the journal, as the process knows it.
 type segment struct {
 	path string
 	id   uint64
-	base Position
+	base event.Position
 
 	// end is where its records end; openEnd while it is written. It is set
 	// before Committed moves past it.
-	end atomic.Uint64
+	end atomicPosition
 
 	// Guarded by Journal.mu.
 	bytes   int64 // size of its file
@@ -83,7 +84,7 @@ func (j *Journal) dropPrepared() {
 // newSegment makes the segment that begins at base the one that is written.
 // Its header and its name are on disk when it returns. Only the writer, or
 // Open, calls it, and only when none is written.
-func (j *Journal) newSegment(base Position) error {
+func (j *Journal) newSegment(base event.Position) error {
 	j.prepare.Lock()
 	defer j.prepare.Unlock()
 	if err := j.prepareNext(); err != nil {
@@ -134,7 +135,7 @@ func (j *Journal) newSegment(base Position) error {
 }
 
 // find returns the segment that holds p, or else the first one behind it.
-func (j *Journal) find(p Position) *segment {
+func (j *Journal) find(p event.Position) *segment {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	i := sort.Search(len(j.segments), func(i int) bool { return p < j.segments[i].end.Load() })

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // writer is the state of the one goroutine that writes and syncs. Open uses
@@ -94,7 +96,7 @@ func (j *Journal) writeGroup() (closing bool) {
 
 // commit writes p, which ends at end, and makes it as safe as configured.
 // After an error none of it is acknowledged.
-func (j *Journal) commit(p *pending, end Position) error {
+func (j *Journal) commit(p *pending, end event.Position) error {
 	w := &j.w
 	err := j.write(p)
 	if err != nil {
@@ -182,12 +184,12 @@ func (j *Journal) syncDirty() {
 }
 
 // writtenEnd is the position up to which the active segment is written.
-func (j *Journal) writtenEnd() Position {
-	return j.w.active.base + Position(j.w.off-segmentHeaderLen)
+func (j *Journal) writtenEnd() event.Position {
+	return j.w.active.base + event.Position(j.w.off-segmentHeaderLen)
 }
 
 // rotate ends the active segment and makes the one that begins at base.
-func (j *Journal) rotate(base Position) error {
+func (j *Journal) rotate(base event.Position) error {
 	w := &j.w
 	if w.dirty && j.cfg.Sync == SyncInterval {
 		if err := j.syncFile(); err != nil {

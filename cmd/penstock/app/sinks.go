@@ -222,7 +222,7 @@ func (s *sinkSet) newSink(o *outlet, held *sink.Held) (*sink.Sink, error) {
 		Enricher:   s.enricher,
 		Pool:       s.pool,
 		Low:        low,
-		Done:       fromJournal(done),
+		Done:       done,
 		Held:       held,
 		Tail:       s.journal.Tail(),
 		Safe:       s.journal.Committed,
