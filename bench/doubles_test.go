@@ -7,22 +7,22 @@ import (
 	"sync"
 
 	"github.com/penstock-io/penstock/ingest/event"
-	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/journal/disk"
 	"github.com/penstock-io/penstock/sink"
 )
 
 // noDisk is a file system that takes everything and keeps nothing.
 type noDisk struct{}
 
-func (noDisk) MkdirAll(string) error                   { return nil }
-func (noDisk) ReadDir(string) ([]string, error)        { return nil, nil }
-func (noDisk) Create(string) (journal.File, error)     { return &noFile{}, nil }
-func (noDisk) Open(string, bool) (journal.File, error) { return nil, fs.ErrNotExist }
-func (noDisk) Rename(string, string) error             { return nil }
-func (noDisk) Remove(string) error                     { return nil }
-func (noDisk) SyncDir(string) error                    { return nil }
-func (noDisk) Free(string) (int64, error)              { return 1 << 50, nil }
-func (noDisk) Lock(string) (io.Closer, error)          { return &noFile{}, nil }
+func (noDisk) MkdirAll(string) error                { return nil }
+func (noDisk) ReadDir(string) ([]string, error)     { return nil, nil }
+func (noDisk) Create(string) (disk.File, error)     { return &noFile{}, nil }
+func (noDisk) Open(string, bool) (disk.File, error) { return nil, fs.ErrNotExist }
+func (noDisk) Rename(string, string) error          { return nil }
+func (noDisk) Remove(string) error                  { return nil }
+func (noDisk) SyncDir(string) error                 { return nil }
+func (noDisk) Free(string) (int64, error)           { return 1 << 50, nil }
+func (noDisk) Lock(string) (io.Closer, error)       { return &noFile{}, nil }
 
 // noFile is an open file of noDisk.
 type noFile struct {
@@ -57,9 +57,14 @@ func (*noFile) Sync() error                 { return nil }
 func (*noFile) Close() error                { return nil }
 
 // noJournal gives out positions. One goroutine uses it.
-type noJournal struct{ next event.Position }
+type noJournal struct {
+	next event.Position
+	seq  uint64
+}
 
 func (j *noJournal) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
+	j.seq++
+	b.Seq = j.seq
 	b.Position = j.next
 	j.next += 1000
 	b.Next = j.next
@@ -74,12 +79,18 @@ type noEnricher struct{}
 func (noEnricher) Enrich(*event.Batch) {}
 func (noEnricher) Screen(*event.Batch) {}
 
-// noBacklog has nothing to read back. A benchmark that comes to need it would
+// noLog has nothing to read back. A benchmark that comes to need it would
 // not measure what it says, so it waits for ever, and fails.
-type noBacklog struct{}
+type noLog struct{}
 
-func (noBacklog) Seek(event.Position)             {}
-func (noBacklog) Next(*event.Batch) (bool, error) { return false, nil }
+func (noLog) Seek(event.Position)             {}
+func (noLog) Next(*event.Batch) (bool, error) { return false, nil }
+func (noLog) Committed() event.Position       { return 0 }
+
+func (noLog) Wait(ctx context.Context, _ event.Position) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
 
 // noCheckpoint forgets progress.
 type noCheckpoint struct{}

@@ -17,13 +17,14 @@ import (
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/loadtest/wire"
-	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/delivery"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
-// delivery returns settings under which the sink's writes are always of the
+// deliveryConfig returns settings under which the sink's writes are always of the
 // same size while a benchmark runs: full, and so large that the rest is small.
-func delivery() sink.Config {
-	cfg := sink.DefaultConfig()
+func deliveryConfig() delivery.Config {
+	cfg := delivery.DefaultConfig()
 	cfg.BatchBytes = 4 << 20
 	cfg.BatchAge = 50 * time.Millisecond
 	cfg.SyncInterval = 10 * time.Minute
@@ -36,18 +37,19 @@ func BenchmarkHandOver(b *testing.B) {
 		batches := newBatches(b, bb.inFlight*bb.events, bb.events, fixedTime)
 		b.Run(fmt.Sprintf("events=%d", bb.events), func(b *testing.B) {
 			j, w := &noJournal{}, newCounter(nil, 0)
-			s, err := sink.New("bench", delivery(), sink.Target{Writer: w}, sink.Source{
-				Backlog: noBacklog{}, Checkpoint: noCheckpoint{}, Enricher: noEnricher{}, Pool: &event.Pool{},
-				Safe: func() event.Position { return 0 },
+			s, err := delivery.New("bench", deliveryConfig(), delivery.Target{Writer: w}, delivery.Source{
+				Log: noLog{}, Checkpoint: noCheckpoint{}, Enricher: noEnricher{}, Pool: &event.Pool{},
+				Progress: progress.New(progress.Checkpoint{}, 0),
 			}, quietLog(), metrics.NewSet())
 			if err != nil {
 				b.Fatal(err)
 			}
 			s.Start()
-			in, err := ingest.New(ingest.DefaultConfig(), j, noEnricher{}, []ingest.Sink{s}, metrics.NewSet())
+			in, err := ingest.New(ingest.DefaultConfig(), j, noEnricher{}, 0, metrics.NewSet())
 			if err != nil {
 				b.Fatal(err)
 			}
+			in.SetSinks(func(ingest.Joint) []ingest.Sink { return []ingest.Sink{s} })
 			m := start(b, bb.events, len(batches[0].Body))
 			for i := range b.N {
 				x := batches[i%len(batches)]
@@ -57,7 +59,7 @@ func BenchmarkHandOver(b *testing.B) {
 				}
 				if (i+1)%len(batches) == 0 || i+1 == b.N {
 					w.wait((i + 1) * bb.events)
-					for s.Stored() < uint64((i+1)*bb.events) {
+					for s.Ledger().Stored < uint64((i+1)*bb.events) {
 						runtime.Gosched() // the batches are the sink's until then
 					}
 				}
@@ -132,18 +134,19 @@ func newService(b *testing.B, withStore bool) *service {
 	table := newTable(b, b.TempDir(), fleet)
 	pool := &event.Pool{}
 	low := j.Tail()
-	out, err := sink.New("bench", delivery(), sink.Target{Writer: s.stored}, sink.Source{
-		Backlog: j.NewReader(low), Checkpoint: noCheckpoint{}, Enricher: table, Pool: pool,
-		Low: low, Tail: low, Safe: j.Committed,
+	out, err := delivery.New("bench", deliveryConfig(), delivery.Target{Writer: s.stored}, delivery.Source{
+		Log: noLog{}, Checkpoint: noCheckpoint{}, Enricher: table, Pool: pool,
+		Progress: progress.New(progress.Checkpoint{Low: low}, low),
 	}, quietLog(), metrics.NewSet())
 	if err != nil {
 		b.Fatal(err)
 	}
 	out.Start()
-	in, err := ingest.New(ingest.DefaultConfig(), j, table, []ingest.Sink{out}, metrics.NewSet())
+	in, err := ingest.New(ingest.DefaultConfig(), j, table, low, metrics.NewSet())
 	if err != nil {
 		b.Fatal(err)
 	}
+	in.SetSinks(func(ingest.Joint) []ingest.Sink { return []ingest.Sink{out} })
 	server := httpapi.New(httpapi.DefaultConfig(), newDecoder(), in, pool, quietLog(), metrics.NewSet())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.conns) }()

@@ -20,9 +20,11 @@ import (
 
 // Journal makes batches survive.
 type Journal interface {
-	// AppendBatch borrows b, sets its Position and Next, and returns when the
-	// batch is as safe as the acknowledgement that it returns: at most want.
-	// Its errors, and those of Ready, wrap an event.Refusal with their cause.
+	// AppendBatch borrows b, sets its Position, Next and Seq, and returns when
+	// the batch is as safe as the acknowledgement that it returns: at most
+	// want. After an error Seq is 0, or that of a batch that had a place in
+	// the journal's order and did not get there. Its errors, and those of
+	// Ready, wrap an event.Refusal with their cause.
 	AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error)
 	// Ready returns nil if AppendBatch would take a batch at this moment, and
 	// else its error. It neither blocks nor allocates while all is well.
@@ -37,21 +39,22 @@ type Enricher interface {
 	Screen(b *event.Batch)
 }
 
-// Sink takes journaled batches. Its methods never block.
+// Sink takes journaled batches, in the order of the journal and from one
+// goroutine at a time. Its methods never block.
 type Sink interface {
 	// Offer borrows an enriched batch and retains it if there is room.
 	Offer(b *event.Batch)
-	// Skip tells of a journaled batch that is not going to be offered. It
-	// borrows b, whose events have no labels yet.
-	Skip(b *event.Batch)
+	// Skip tells of a journaled record that is not going to be offered, and
+	// how many events it has.
+	Skip(at event.Range, events int)
 }
 
 // Intake is the way in for every batch.
 type Intake struct {
 	journal  Journal
 	enricher Enricher
-	sinks    atomic.Pointer[[]Sink]
 	pool     *pool
+	handover *handover
 	seen     *duplicates
 
 	draining atomic.Bool
@@ -61,8 +64,9 @@ type Intake struct {
 	journalStage *metrics.PrometheusHistogram
 }
 
-// New returns an intake whose workers run until Close.
-func New(cfg Config, j Journal, e Enricher, sinks []Sink, set *metrics.Set) (*Intake, error) {
+// New returns an intake whose workers run until Close. start is where the
+// journal ends. It has no sinks before SetSinks.
+func New(cfg Config, j Journal, e Enricher, start event.Position, set *metrics.Set) (*Intake, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -71,21 +75,19 @@ func New(cfg Config, j Journal, e Enricher, sinks []Sink, set *metrics.Set) (*In
 		enricher:     e,
 		journalStage: set.NewPrometheusHistogramExt(`penstock_stage_seconds{stage="journal"}`, event.StageBuckets()),
 	}
-	in.SetSinks(sinks)
 	if cfg.DuplicateDevices > 0 {
 		in.seen = newDuplicates(cfg.DuplicateDevices, set)
 	}
 	in.pool = newPool(cfg, in.process, set)
+	in.handover = newHandover(start, in.pool.done)
 	return in, nil
 }
 
-// SetSinks replaces the sinks; it takes the slice. Batches that are appended to
-// the journal after it has returned reach the new sinks and only these; those
-// that were appended before reach either all of the old or all of the new
-// ones. So a sink that is new must not count on those before: it takes up
-// where the journal's end is after SetSinks, and reads what it needs of the
-// rest from disk.
-func (in *Intake) SetSinks(sinks []Sink) { in.sinks.Store(&sinks) }
+// SetSinks replaces the sinks by those that f returns for a place in the
+// journal: batches before it have reached all of the old ones and none of the
+// new ones, those behind it are going to reach the new ones only. f must be
+// quick, because nothing is handed over meanwhile.
+func (in *Intake) SetSinks(f func(Joint) []Sink) { in.handover.change(f) }
 
 // Screen borrows b and takes out of it what must not be accepted although it
 // is well formed: envelopes that were acknowledged before, and events of
@@ -123,23 +125,25 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	start := time.Now()
 	ack, err := in.journal.AppendBatch(b, want)
 	if err != nil {
+		if b.Seq != 0 {
+			in.handover.fail(b.Seq)
+		}
 		return 0, err
 	}
+	in.handover.events.Add(int64(len(b.Events)))
 	in.journalStage.Update(time.Since(start).Seconds())
 	if in.seen != nil {
 		in.seen.remember(b)
 	}
 	if !in.pool.push(b) {
-		for _, s := range *in.sinks.Load() {
-			s.Skip(b)
-		}
+		in.handover.skip(b)
 	}
 	return ack, nil
 }
 
-// Waiting returns the number of events that wait for a worker or are being
-// worked on: accepted, and on their way to the sinks.
-func (in *Intake) Waiting() int64 { return in.pool.events.Load() }
+// Waiting returns the number of events that are accepted and on their way to
+// the sinks.
+func (in *Intake) Waiting() int64 { return in.handover.events.Load() }
 
 // enter registers an Accept unless the intake is closing.
 func (in *Intake) enter() bool {
@@ -165,9 +169,7 @@ func (in *Intake) Close() {
 // process is a worker's work on one batch.
 func (in *Intake) process(b *event.Batch) {
 	in.enricher.Enrich(b)
-	for _, s := range *in.sinks.Load() {
-		s.Offer(b)
-	}
+	in.handover.offer(b)
 }
 
 var errDraining = &event.Refusal{Cause: event.Draining, Detail: "the service is shutting down"}

@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"cmp"
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -13,21 +15,28 @@ import (
 
 // neighbours stands in for journal, enrichment and sink, and counts.
 type neighbours struct {
-	mu      sync.Mutex
-	next    event.Position
-	err     error
-	hold    chan struct{} // Enrich waits for it if it is set
-	offered int
-	skipped int
+	mu        sync.Mutex
+	seq       uint64
+	next      event.Position
+	err       error
+	failEvery uint64        // one append of so many fails if it is set
+	hold      chan struct{} // Enrich waits for it if it is set
+	offered   int
+	skipped   int
 }
 
 func (r *neighbours) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.seq++
+	b.Seq = r.seq
+	if r.err != nil || r.failEvery > 0 && r.seq%r.failEvery == 0 {
+		return 0, cmp.Or(r.err, errors.New("a write failed"))
+	}
 	b.Position = r.next
 	r.next += 10
 	b.Next = r.next
-	return want, r.err
+	return want, nil
 }
 
 func (r *neighbours) Ready() error {
@@ -50,15 +59,16 @@ func (r *neighbours) count(n *int) {
 	r.mu.Unlock()
 }
 
-func (r *neighbours) Offer(*event.Batch) { r.count(&r.offered) }
-func (r *neighbours) Skip(*event.Batch)  { r.count(&r.skipped) }
+func (r *neighbours) Offer(*event.Batch)    { r.count(&r.offered) }
+func (r *neighbours) Skip(event.Range, int) { r.count(&r.skipped) }
 
 func newTestIntake(t *testing.T, r *neighbours, cfg Config) *Intake {
 	t.Helper()
-	in, err := New(cfg, r, r, []Sink{r}, metrics.NewSet())
+	in, err := New(cfg, r, r, 0, metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
+	in.SetSinks(func(Joint) []Sink { return []Sink{r} })
 	return in
 }
 
@@ -102,11 +112,17 @@ func TestFullPoolSkips(t *testing.T) {
 			t.Fatalf("the queue holds %d bytes, limit %d", in.pool.bytes.Load(), cfg.QueueBytes)
 		}
 	}
-	if r.skipped == 0 {
+	if in.pool.overflow.Get() == 0 {
 		t.Fatal("the queue never filled")
+	}
+	if got := in.Waiting(); got != n*10 {
+		t.Errorf("%d events wait, want %d", got, n*10)
 	}
 	close(r.hold)
 	in.Close()
+	if got, bytes := in.Waiting(), in.pool.bytes.Load(); got != 0 || bytes != 0 {
+		t.Errorf("%d events and %d bytes wait in a closed intake", got, bytes)
+	}
 	if r.offered+r.skipped != n {
 		t.Errorf("offered %d, skipped %d of %d", r.offered, r.skipped, n)
 	}
@@ -150,31 +166,39 @@ func TestClosedIntakeRefuses(t *testing.T) {
 	}
 }
 
-// recorder is a sink that remembers what it was told of.
+// recorder is a sink that holds the intake to the order of the journal.
 type recorder struct {
-	mu   sync.Mutex
-	told map[event.Position]int
-	from event.Position // the journal's end after SetSinks
+	t      *testing.T
+	busy   atomic.Bool
+	start  Joint
+	next   event.Position
+	events uint64
 }
 
-func (r *recorder) Offer(b *event.Batch) { r.tell(b.Position) }
-func (r *recorder) Skip(b *event.Batch)  { r.tell(b.Position) }
+func (r *recorder) Offer(b *event.Batch) {
+	r.came(event.Range{From: b.Position, To: b.Next}, len(b.Events))
+}
 
-func (r *recorder) tell(pos event.Position) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.told == nil {
-		r.told = map[event.Position]int{}
+func (r *recorder) Skip(at event.Range, events int) { r.came(at, events) }
+
+func (r *recorder) came(at event.Range, events int) {
+	if !r.busy.CompareAndSwap(false, true) {
+		r.t.Error("two batches at the same time")
 	}
-	r.told[pos]++
+	if at.From != r.next {
+		r.t.Errorf("a batch at %d came, the next one is at %d", at.From, r.next)
+	}
+	r.next = at.To
+	r.events += uint64(events)
+	r.busy.Store(false)
 }
 
 // TestSinksAreReplacedUnderLoad has sinks come and go while batches are
-// accepted: each sink hears, once, of every batch that was appended between
-// its SetSinks and the next.
+// accepted, skipped and failed: each sink gets every batch between its joint
+// and the next one, once and in the journal's order.
 func TestSinksAreReplacedUnderLoad(t *testing.T) {
 	t.Parallel()
-	r := &neighbours{}
+	r := &neighbours{failEvery: 7}
 	cfg := DefaultConfig()
 	cfg.QueueBytes = 1 << 20 // so that batches are skipped, too
 	in := newTestIntake(t, r, cfg)
@@ -188,56 +212,36 @@ func TestSinksAreReplacedUnderLoad(t *testing.T) {
 				case <-stop:
 					return
 				default:
-				}
-				if _, err := in.Accept(envelope(p, "d", "", 0, 5), event.Durable); err != nil {
-					t.Error(err)
-					return
+					_, _ = in.Accept(envelope(p, "d", "", 0, 5), event.Durable)
 				}
 			}
 		})
 	}
-	end := func() event.Position {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.next
-	}
 	var recorders []*recorder
 	for range 50 {
-		x := &recorder{}
-		in.SetSinks([]Sink{x, r})
-		x.from = end()
+		x := &recorder{t: t}
+		in.SetSinks(func(j Joint) []Sink {
+			x.start, x.next = j, j.Position
+			return []Sink{x, r}
+		})
 		recorders = append(recorders, x)
-		for end() < x.from+200 {
-			runtime.Gosched()
+		for done := false; !done; runtime.Gosched() {
+			in.SetSinks(func(j Joint) []Sink {
+				done = j.Position >= x.start.Position+200
+				return []Sink{x, r}
+			})
 		}
 	}
 	close(stop)
 	wg.Wait()
 	in.Close()
-	// A batch waits in the queue while sinks are replaced, so a later one may
-	// have got it, but one of them and only one.
-	told := map[event.Position]int{}
 	for i, x := range recorders {
-		for pos, n := range x.told {
-			told[pos] += n
-			if i+1 < len(recorders) && pos >= recorders[i+1].from {
-				t.Errorf("sink %d was told of %d, which came after it was replaced", i, pos)
-			}
+		end := Joint{Position: r.next, Events: uint64(r.offered+r.skipped) * 5}
+		if i+1 < len(recorders) {
+			end = recorders[i+1].start
 		}
-	}
-	missed := 0
-	for pos := recorders[0].from; pos < r.next; pos += 10 {
-		switch n := told[pos]; {
-		case n == 0:
-			missed++
-		case n > 1:
-			t.Errorf("%d was told %d times", pos, n)
+		if x.next != end.Position || x.start.Events+x.events != end.Events {
+			t.Errorf("sink %d got everything from %+v to %d, %d events; want up to %+v", i, x.start, x.next, x.events, end)
 		}
-	}
-	if missed > 0 {
-		t.Errorf("%d batches reached no sink", missed)
-	}
-	if r.skipped == 0 {
-		t.Error("the test did not fill the queue")
 	}
 }

@@ -15,13 +15,13 @@ import (
 const queueLength = 64 << 10
 
 // pool is a bounded queue of batches and the workers that empty it. The unit
-// of work is a request's batch; the bound is in bytes.
+// of work is a request's batch. The bound is in bytes and holds until the
+// batch is done.
 type pool struct {
-	work    func(*event.Batch)
+	work    func(*event.Batch) // takes the batch; done gives it back
 	queue   chan *event.Batch
 	limit   int64
 	bytes   atomic.Int64
-	events  atomic.Int64
 	workers sync.WaitGroup
 
 	overflow    *metrics.Counter
@@ -55,8 +55,6 @@ func (p *pool) push(b *event.Batch) bool {
 		p.overflow.Inc()
 		return false
 	}
-	events := int64(len(b.Events))
-	p.events.Add(events)
 	b.Retain()
 	b.Queued = event.Now()
 	select {
@@ -64,7 +62,6 @@ func (p *pool) push(b *event.Batch) bool {
 		return true
 	default:
 		p.bytes.Add(-size)
-		p.events.Add(-events)
 		p.overflow.Inc()
 		b.Release()
 		return false
@@ -73,15 +70,17 @@ func (p *pool) push(b *event.Batch) bool {
 
 func (p *pool) run() {
 	for b := range p.queue {
-		size := int64(b.Size())
 		start := event.Now()
 		p.queueStage.Update(float64(start-b.Queued) / float64(time.Second))
 		p.work(b)
 		p.enrichStage.Update(float64(event.Now()-start) / float64(time.Second))
-		p.bytes.Add(-size)
-		p.events.Add(-int64(len(b.Events)))
-		b.Release()
 	}
+}
+
+// done takes a batch that is in memory no more on behalf of the pool.
+func (p *pool) done(b *event.Batch) {
+	p.bytes.Add(-int64(b.Size()))
+	b.Release()
 }
 
 // close waits until the workers have emptied the queue. Nobody may push any

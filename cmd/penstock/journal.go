@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
-	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/journal/inspect"
 )
 
 // journalCommands look at a journal. They change nothing and work while the
@@ -55,7 +55,7 @@ func (c *inspectCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	report, err := journal.Inspect(dir)
+	report, err := inspect.OS().Look(dir)
 	if err != nil {
 		return fmt.Errorf("cannot inspect the journal: %w", err)
 	}
@@ -68,7 +68,7 @@ func (c *inspectCommand) Run(p *program) error {
 }
 
 // writeReport writes a report for people.
-func writeReport(w io.Writer, r *journal.Report) error {
+func writeReport(w io.Writer, r *inspect.Report) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(cells ...any) {
 		for i, c := range cells {
@@ -130,7 +130,7 @@ func (c *verifyCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	ok, err := journal.Verify(dir, p.stdout)
+	ok, err := inspect.OS().Verify(dir, p.stdout)
 	if err != nil {
 		return fmt.Errorf("cannot verify the journal: %w", err)
 	}
@@ -152,8 +152,8 @@ func (c *dumpCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	options := journal.DumpOptions{From: event.Position(c.From), Records: int(c.Records)}
-	if err := journal.Dump(dir, p.stdout, options); err != nil {
+	options := inspect.DumpOptions{From: event.Position(c.From), Records: int(c.Records)}
+	if err := inspect.OS().Dump(dir, p.stdout, options); err != nil {
 		return fmt.Errorf("cannot dump the journal: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/journal/inspect"
 )
 
 // writeJournal makes a data directory with a journal of as many records as
@@ -47,7 +48,7 @@ func TestJournalCommands(t *testing.T) {
 	if got.status != 0 || !strings.Contains(got.stdout, "3 with 3 events") {
 		t.Errorf("inspect: %+v", got)
 	}
-	var report journal.Report
+	var report inspect.Report
 	got = command(t, nil, "journal", "inspect", "--json", filepath.Join(dir, "journal"))
 	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil || report.Records != 3 {
 		t.Errorf("inspect --json: %v, %+v", err, got)

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -16,6 +19,8 @@ import (
 
 	"github.com/penstock-io/penstock/cmd/penstock/app"
 	"github.com/penstock-io/penstock/cmd/penstock/config"
+	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/journal/inspect"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/postgres"
 )
@@ -24,6 +29,7 @@ import (
 type sinkCommands struct {
 	List    sinkListCommand    `cmd:"" help:"List the sinks of the configuration, and their state if the service runs."`
 	Check   sinkCheckCommand   `cmd:"" help:"Connect to the stores as the service would, and say what they answer. Nothing is stored."`
+	Forget  sinkForgetCommand  `cmd:"" help:"Give up what the journal keeps for a sink that the configuration does not have any more."`
 	Migrate sinkMigrateCommand `cmd:"" help:"Create or change the tables of a PostgreSQL sink. The service never does."`
 }
 
@@ -49,7 +55,7 @@ func (c *sinkListCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	running := askReady(ctx, cfg.OpsListen)
+	running, orphans := askReady(ctx, cfg.OpsListen)
 	out := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "NAME\tTYPE\tTO\tSTATE\tBACKLOG BYTES\tLAG\tDEAD LETTERS")
 	row := func(name, kind, to string) {
@@ -74,6 +80,12 @@ func (c *sinkListCommand) Run(ctx context.Context, p *program) error {
 	for _, s := range cfg.Sinks {
 		row(s.Name, s.Type, s.Destination())
 	}
+	if running == nil {
+		orphans = restingOrphans(cfg)
+	}
+	for _, o := range orphans {
+		fmt.Fprintf(out, "%s\t-\t-\tnot configured; penstock sink forget %s gives its backlog up\t%d\t-\t-\n", o.Name, o.Name, o.Backlog)
+	}
 	return out.Flush()
 }
 
@@ -89,29 +101,55 @@ type readySink struct {
 	}
 }
 
+// orphan is a sink that is not configured, for which the journal keeps a
+// backlog.
+type orphan struct {
+	Name    string `json:"name"`
+	Backlog uint64 `json:"backlog_bytes"`
+}
+
 // askReady asks the service that runs with this configuration. It returns nil
 // if there is none.
-func askReady(ctx context.Context, ops string) map[string]readySink {
+func askReady(ctx context.Context, ops string) (sinks map[string]readySink, orphans []orphan) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL(ops)+"/readyz", nil)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	defer resp.Body.Close()
-	var ready struct{ Checks []readySink }
+	var ready struct {
+		Checks  []readySink
+		Orphans []orphan `json:"sinks_not_configured"`
+	}
 	if json.NewDecoder(resp.Body).Decode(&ready) != nil {
-		return nil
+		return nil, nil
 	}
 	found := map[string]readySink{}
 	for _, c := range ready.Checks {
 		found[c.Name] = c
 	}
-	return found
+	return found, ready.Orphans
+}
+
+// restingOrphans reads them from a data directory that no service has open.
+func restingOrphans(cfg config.Config) (list []orphan) {
+	rep, err := inspect.OS().Look(filepath.Join(cfg.DataDir, "journal"))
+	if err != nil {
+		return nil // there is no journal yet
+	}
+	for _, c := range rep.Consumers {
+		configured := c.Name == config.EmbeddedSink && cfg.Store.Enabled ||
+			slices.ContainsFunc(cfg.Sinks, func(s config.Sink) bool { return s.Name == c.Name })
+		if !configured {
+			list = append(list, orphan{c.Name, c.Backlog})
+		}
+	}
+	return list
 }
 
 // opsURL is where the operator's listener is found from this machine.
@@ -218,4 +256,56 @@ func (c *sinkMigrateCommand) Run(ctx context.Context, p *program) error {
 		_, err = fmt.Fprintf(p.stdout, "%s: %s brought from version %d to %d\n", s.Name, kind, m.From, m.To)
 	}
 	return err
+}
+
+type sinkForgetCommand struct {
+	Name string `arg:"" help:"Name of the sink."`
+	settings
+}
+
+// Run is called by kong. It asks the service, or changes the data directory if
+// none runs.
+func (c *sinkForgetCommand) Run(ctx context.Context, p *program) error {
+	cfg, _, err := c.load(p)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(cfg.Sinks, func(s config.Sink) bool { return s.Name == c.Name }) || c.Name == config.EmbeddedSink && cfg.Store.Enabled {
+		return usageError{fmt.Errorf("the configuration has the sink %q; take it out first", c.Name)}
+	}
+	if running, _ := askReady(ctx, cfg.OpsListen); running != nil {
+		if err := postOps(ctx, cfg.OpsListen, "/v1/sinks/forget?sink="+url.QueryEscape(c.Name)); err != nil {
+			return fmt.Errorf("cannot forget the sink: %w", err)
+		}
+	} else {
+		err := journal.ForgetConsumer(filepath.Join(cfg.DataDir, "journal"), c.Name, journal.OSEnv())
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the journal in %s keeps nothing for a sink %q", cfg.DataDir, c.Name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: forgotten\n", c.Name)
+	return err
+}
+
+// postOps posts to the operator's listener, and returns what it answers if
+// that is no success.
+func postOps(ctx context.Context, ops, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, opsURL(ops)+path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode < 300 {
+		return nil
+	}
+	var problem struct{ Detail string }
+	_ = json.NewDecoder(resp.Body).Decode(&problem) // without it the status has to do
+	return fmt.Errorf("the service answers %s: %s", resp.Status, problem.Detail)
 }

@@ -9,28 +9,6 @@ import (
 )
 
 func TestAllocations(t *testing.T) {
-	b := reference(100)
-	e := newEncoder()
-	payload := e.encode(b)
-	if n := testing.AllocsPerRun(100, func() { payload = e.encode(b) }); n != 0 {
-		t.Errorf("encoding allocates %v times", n)
-	}
-
-	var pool event.Pool
-	var d decoder
-	decode := func() {
-		b := pool.Get(len(payload))
-		b.Body = append(b.Body, payload...)
-		if err := d.decode(b, b.Body); err != nil {
-			t.Fatal(err)
-		}
-		b.Release()
-	}
-	decode()
-	if n := testing.AllocsPerRun(100, decode); n != 0 {
-		t.Errorf("decoding allocates %v times", n)
-	}
-
 	cfg := DefaultConfig()
 	cfg.MinFreeBytes = 0
 	j := open(t, t.TempDir(), cfg, OSEnv())
@@ -47,6 +25,7 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("an append allocates %v times", n)
 	}
 
+	var pool event.Pool
 	r := j.NewReader(0)
 	defer r.Close()
 	next := func() {

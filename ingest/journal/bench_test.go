@@ -9,38 +9,19 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-func BenchmarkEncode(b *testing.B) {
-	for _, n := range []int{1, 100} {
-		b.Run(fmt.Sprintf("events=%d", n), func(b *testing.B) {
-			batch := reference(n)
-			e := newEncoder()
-			b.ReportAllocs()
-			size := 0
-			for b.Loop() {
-				size = len(e.encode(batch))
-			}
-			b.SetBytes(int64(size))
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/event")
-			b.ReportMetric(float64(size)/float64(n), "bytes/event")
-		})
+// reference returns a batch of n events like those of the reference work: 3
+// numeric fields and a tag each.
+func reference(n int) *event.Batch {
+	b := new(event.Pool).Get(0)
+	b.ReceivedAt = 1_795_224_292_123
+	for i := range n {
+		b.AddField("temperature_c", 21.53+float64(i)/7)
+		b.AddField("humidity_pct", 47.25+float64(i)/3)
+		b.AddField("pressure_hpa", 1013.07-float64(i)/9)
+		b.AddTag("fw", "1.4.2")
+		b.Commit(i, fmt.Sprintf("device-%06d", i), b.ReceivedAt-int64(i))
 	}
-}
-
-func BenchmarkDecode(b *testing.B) {
-	payload := newEncoder().encode(reference(100))
-	var pool event.Pool
-	var d decoder
-	b.ReportAllocs()
-	b.SetBytes(int64(len(payload)))
-	for b.Loop() {
-		batch := pool.Get(len(payload))
-		batch.Body = append(batch.Body, payload...)
-		if err := d.decode(batch, batch.Body); err != nil || len(batch.Events) != 100 {
-			b.Fatal(err)
-		}
-		batch.Release()
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*100), "ns/event")
+	return b
 }
 
 // BenchmarkAppend is the work of R1 (8 requests of 100 events at a time) and

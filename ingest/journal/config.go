@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // The values of Config.Sync.
@@ -78,7 +79,7 @@ func (c Config) Validate() error {
 	if c.MinFreeBytes < 0 {
 		fault("min_free_bytes: must not be negative, got %d", c.MinFreeBytes)
 	}
-	if c.MaxRecordBytes < 64<<10 || c.MaxRecordBytes > maxPayload {
+	if c.MaxRecordBytes < 64<<10 || c.MaxRecordBytes > segment.MaxPayload {
 		fault("max_record_bytes: must be between 64KiB and 1GiB, got %d", c.MaxRecordBytes)
 	}
 	return errors.Join(errs...)

@@ -11,6 +11,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/inspect"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 func TestConsumerProgress(t *testing.T) {
@@ -77,27 +79,10 @@ func TestConsumerProgress(t *testing.T) {
 	}
 }
 
-func TestProgressFileDamaged(t *testing.T) {
+// TestProgressDamaged begins anew with a consumer whose progress is damaged:
+// everything is delivered again.
+func TestProgressDamaged(t *testing.T) {
 	t.Parallel()
-	file := encodeProgress(0x1230, []event.Range{{From: 0x2000, To: 0x3000}, {From: 0x4000, To: 0x5008}})
-	low, done, err := decodeProgress(file)
-	if low != 0x1230 || len(done) != 2 || done[1] != (event.Range{From: 0x4000, To: 0x5008}) || err != nil {
-		t.Fatalf("decodes to %d %v %v", low, done, err)
-	}
-	for i := range file {
-		for bit := range 8 {
-			bad := slices.Clone(file)
-			bad[i] ^= 1 << bit
-			if low, done, err := decodeProgress(bad); err == nil {
-				t.Fatalf("flip of bit %d at %d decodes to %d %v", bit, i, low, done)
-			}
-		}
-		if _, _, err := decodeProgress(file[:i]); err == nil {
-			t.Fatalf("the first %d bytes decode", i)
-		}
-	}
-
-	// With damaged progress everything is delivered again.
 	m := newMemFS(t)
 	j := open(t, "j", testConfig(), m.env())
 	c, err := j.Consumer("store", 0)
@@ -110,7 +95,7 @@ func TestProgressFileDamaged(t *testing.T) {
 	}
 	tail := j.Tail()
 	img := m.image()
-	img["j/consumers/store"][len(progressTitle)+6] ^= 1
+	img["j/consumers/store"][len("penstock progress 1\n")+6] ^= 1
 	j2 := open(t, "j", testConfig(), img.boot(t).env())
 	c2, err := j2.Consumer("store", 0)
 	if err != nil {
@@ -121,28 +106,6 @@ func TestProgressFileDamaged(t *testing.T) {
 	}
 	if j2.Tail() < tail {
 		t.Errorf("the tail went back from %d to %d", tail, j2.Tail())
-	}
-}
-
-func TestNormalizeBounds(t *testing.T) {
-	t.Parallel()
-	var done []event.Range
-	for i := range event.Position(maxDone + 100) {
-		done = append(done, event.Range{From: 100 + i*100, To: 100 + i*100 + 10 + i%50})
-	}
-	_, kept := normalize(0, done)
-	if len(kept) != maxDone {
-		t.Fatalf("%d intervals are kept, want %d", len(kept), maxDone)
-	}
-	if !slices.IsSortedFunc(kept, func(a, b event.Range) int { return int(int64(a.From - b.From)) }) {
-		t.Error("they are not sorted")
-	}
-	shortest := slices.MinFunc(kept, func(a, b event.Range) int { return int(int64(a.To-a.From) - int64(b.To-b.From)) })
-	if n := shortest.To - shortest.From; n < 13 {
-		t.Errorf("an interval of %d was kept, although longer ones were not", n)
-	}
-	if low, kept := normalize(50, []event.Range{{From: 40, To: 60}, {From: 60, To: 70}}); low != 70 || len(kept) != 0 {
-		t.Errorf("low is %d, rest %v", low, kept)
 	}
 }
 
@@ -207,7 +170,7 @@ func TestSegmentRemoval(t *testing.T) {
 	st := j.Stats()
 	var size int64
 	for p, data := range m.image() {
-		if strings.HasSuffix(p, segmentSuffix) || strings.HasSuffix(p, nextName) {
+		if strings.HasSuffix(p, segment.Suffix) || strings.HasSuffix(p, segment.NextName) {
 			size += int64(len(data))
 		}
 	}
@@ -235,7 +198,7 @@ func TestPositionsAreNotReused(t *testing.T) {
 	}
 	img := m.image()
 	path, _ := img.lastSegment()
-	clear(img[path][segmentHeaderLen+first.Next:])
+	clear(img[path][segment.HeaderLen+first.Next:])
 	j = open(t, "j", testConfig(), img.boot(t).env())
 	if b := appendN(t, j, 2); b.Position < tail {
 		t.Errorf("position %d is given again, the sink has finished up to %d", b.Position, tail)
@@ -256,7 +219,7 @@ func TestInspectLive(t *testing.T) {
 	for i := range 100 {
 		events += len(appendN(t, j, i).Events)
 	}
-	rep, err := Inspect(dir)
+	rep, err := inspect.OS().Look(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,11 +230,11 @@ func TestInspectLive(t *testing.T) {
 		t.Errorf("inspect finds the consumers %+v", rep.Consumers)
 	}
 	var out strings.Builder
-	if ok, err := Verify(dir, &out); !ok || err != nil {
+	if ok, err := inspect.OS().Verify(dir, &out); !ok || err != nil {
 		t.Errorf("verify: %t, %v, %s", ok, err, out.String())
 	}
 	out.Reset()
-	if err := Dump(dir, &out, DumpOptions{From: 1, Records: 2}); err != nil {
+	if err := inspect.OS().Dump(dir, &out, inspect.DumpOptions{From: 1, Records: 2}); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
@@ -282,7 +245,7 @@ func TestInspectLive(t *testing.T) {
 	if !strings.Contains(lines[0], want) {
 		t.Errorf("dump writes %s\nwant %s", lines[0], want)
 	}
-	if _, err := Inspect(dir + "/nothing"); err == nil {
+	if _, err := inspect.OS().Look(dir + "/nothing"); err == nil {
 		t.Error("inspect of nothing succeeds")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // written is a record as it was acknowledged.
@@ -21,7 +22,7 @@ type written struct {
 
 // inFile returns where the record lies in the file of its segment.
 func (w written) inFile(base event.Position) (from, to int64) {
-	return int64(w.Pos-base) + segmentHeaderLen, int64(w.Next-base) + segmentHeaderLen
+	return int64(w.Pos-base) + segment.HeaderLen, int64(w.Next-base) + segment.HeaderLen
 }
 
 // makeLog writes n records of up to maxLen bytes and returns the directory as
@@ -45,19 +46,20 @@ func makeLog(t *testing.T, segmentBytes int64, n, maxLen int) (image, []written)
 		}
 		log[i] = written{rec, p}
 	}
-	// The keeper cuts ended segments in its own time.
+	// The maintainer cuts ended segments in its own time.
 	for cut := false; !cut; {
 		cut = true
-		j.mu.Lock()
-		for _, s := range j.segments[:len(j.segments)-1] {
+		c := &j.catalog
+		c.mu.Lock()
+		for _, s := range c.list[:len(c.list)-1] {
 			cut = cut && s.bytes == s.used
 		}
-		j.mu.Unlock()
+		c.mu.Unlock()
 	}
 	img := m.image()
 	for p := range img {
-		if strings.HasSuffix(p, nextName) {
-			delete(img, p) // made by the keeper, whenever it gets to it
+		if strings.HasSuffix(p, segment.NextName) {
+			delete(img, p) // made by the maintainer, whenever it gets to it
 		}
 	}
 	return img, log
@@ -66,7 +68,7 @@ func makeLog(t *testing.T, segmentBytes int64, n, maxLen int) (image, []written)
 // lastSegment returns the last segment of img and its position.
 func (img image) lastSegment() (path string, base event.Position) {
 	for p := range img {
-		if b, ok := parseSegmentName(strings.TrimPrefix(p, "j/")); ok && (path == "" || b > base) {
+		if b, ok := segment.ParseName(strings.TrimPrefix(p, "j/")); ok && (path == "" || b > base) {
 			path, base = p, b
 		}
 	}
@@ -91,14 +93,14 @@ func survivors(t *testing.T, img image, log []written) (alive []bool, quarantine
 		if err != nil {
 			t.Fatal(err)
 		}
-		if it.kind == itemEnd {
+		if it.Kind == segment.End {
 			return alive, int(j.m.quarantined.Get())
 		}
-		i, ok := slices.BinarySearchFunc(log, it.header.pos, func(w written, p event.Position) int {
+		i, ok := slices.BinarySearchFunc(log, it.Header.Pos, func(w written, p event.Position) int {
 			return int(int64(w.Pos) - int64(p))
 		})
-		if !ok || !bytes.Equal(it.payload, log[i].payload) || r.Pos() != log[i].Next {
-			t.Fatalf("the record at %d was never written", it.header.pos)
+		if !ok || !bytes.Equal(it.Payload, log[i].payload) || r.Pos() != log[i].Next {
+			t.Fatalf("the record at %d was never written", it.Header.Pos)
 		}
 		alive[i] = true
 	}
@@ -106,7 +108,7 @@ func survivors(t *testing.T, img image, log []written) (alive []bool, quarantine
 
 func detected(t *testing.T, img image) bool {
 	t.Helper()
-	ok, err := verify(img.boot(t), "j", func() {}, io.Discard)
+	ok, err := inspector(img.boot(t)).Verify("j", io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +192,7 @@ func TestBitFlips(t *testing.T) {
 	var paths []string
 	var total int
 	for p, data := range img {
-		if strings.HasSuffix(p, segmentSuffix) {
+		if strings.HasSuffix(p, segment.Suffix) {
 			paths = append(paths, p)
 			total += len(data)
 		}
@@ -245,11 +247,11 @@ func TestHeadersLost(t *testing.T) {
 	t.Parallel()
 	img, log := makeLog(t, 64<<10, 300, 1200)
 	for path := range img {
-		if !strings.HasSuffix(path, segmentSuffix) {
+		if !strings.HasSuffix(path, segment.Suffix) {
 			continue
 		}
-		head := slices.Clone(img[path][:segmentHeaderLen])
-		for i := range img[path][:segmentHeaderLen] {
+		head := slices.Clone(img[path][:segment.HeaderLen])
+		for i := range img[path][:segment.HeaderLen] {
 			img[path][i] = 0xA5
 		}
 		if !detected(t, img) {
@@ -271,9 +273,9 @@ func TestForgedRecord(t *testing.T) {
 	m := newMemFS(t)
 	j := open(t, "j", testConfig(), m.env())
 	// The attacker knows the position and the format, but not the id.
-	forged := recordHeader{pos: recordHeaderLen + 16, length: 8, events: 1, typ: typeBatch, crc: payloadCRC(make([]byte, 8))}
-	payload := make([]byte, 16+recordHeaderLen+8)
-	forged.put(payload[16:], recordSeed(j.id^1))
+	forged := segment.RecordHeader{Pos: segment.RecordHeaderLen + 16, Length: 8, Events: 1, Type: segment.TypeBatch, CRC: segment.PayloadCRC(make([]byte, 8))}
+	payload := make([]byte, 16+segment.RecordHeaderLen+8)
+	forged.Put(payload[16:], segment.Seed(j.id^1))
 	var log []written
 	for _, p := range [][]byte{payload, []byte("next")} {
 		rec, _, err := j.Append(p, 1, event.Durable)
@@ -284,15 +286,15 @@ func TestForgedRecord(t *testing.T) {
 	}
 	img := m.image()
 	path, _ := img.lastSegment()
-	img[path][segmentHeaderLen] ^= 1
+	img[path][segment.HeaderLen] ^= 1
 	alive, quarantined := survivors(t, img, log)
 	if alive[0] || !alive[1] || quarantined != 1 {
 		t.Errorf("read back: %v, %d in quarantine", alive, quarantined)
 	}
 	// With the right id it would have been taken, so the id is what counts.
-	forged.put(img[path][segmentHeaderLen+recordHeaderLen+16:], j.seed)
-	sc := newScanner(bytes.NewReader(img[path]), j.id, 0, log[1].Next)
-	if it, err := sc.next(); err != nil || it.kind != itemDamage || sc.pos(it.to) != forged.pos {
+	forged.Put(img[path][segment.HeaderLen+segment.RecordHeaderLen+16:], j.queue.seed)
+	sc := segment.NewScanner(bytes.NewReader(img[path]), j.id, 0, log[1].Next)
+	if it, err := sc.Next(); err != nil || it.Kind != segment.Damage || sc.Position(it.To) != forged.Pos {
 		t.Errorf("the scanner finds %+v, %v", it, err)
 	}
 }
@@ -340,7 +342,7 @@ func TestQuarantine(t *testing.T) {
 	path, base := img.lastSegment()
 	first, last := 3, len(log)-3
 	from, _ := log[first].inFile(0)
-	img["j/"+segmentName(0)][from+recordHeaderLen] ^= 1
+	img["j/"+segment.Name(0)][from+segment.RecordHeaderLen] ^= 1
 	from, to := log[last].inFile(base)
 	img[path][from] ^= 1
 	want := slices.Clone(img[path][from:to])
@@ -359,7 +361,7 @@ func TestQuarantine(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if it.kind == itemEnd {
+			if it.Kind == segment.End {
 				break
 			}
 			n++
@@ -373,7 +375,7 @@ func TestQuarantine(t *testing.T) {
 		}
 		j.Close()
 	}
-	rep, err := inspect(m, "j", func() {}, nil)
+	rep, err := inspector(m).Look("j")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -382,7 +384,7 @@ func TestQuarantine(t *testing.T) {
 	}
 	found := false
 	for p, data := range m.image() {
-		found = found || strings.HasPrefix(p, "j/"+quarantineDir+"/") && bytes.Equal(data, want)
+		found = found || strings.HasPrefix(p, "j/"+segment.QuarantineDir+"/") && bytes.Equal(data, want)
 	}
 	if !found {
 		t.Error("the damaged bytes are not in the quarantine")

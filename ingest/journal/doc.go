@@ -3,16 +3,25 @@
 // for a day. It is also the queue: sinks read back from it what memory could
 // not hold, and each of them has a persistent position of its own.
 //
-// # Layers
+// # Parts
 //
-//	codec       a batch as bytes, and back                 encode.go, decode.go
-//	Journal     append, group commit, limits, failure      append.go, writer.go, keeper.go
-//	Reader      records from a position on                 reader.go
-//	Consumer    persistent positions, removal              consumer.go, progress.go
-//	recovery    what a crash left behind                   recover.go, quarantine.go
-//	scanner     records and damage in one segment          scan.go
-//	format      the bytes of a segment, drawn              format.go
-//	FS, File    every call that can fail                   env.go, os_linux.go
+// State is changed by its owner only. Journal puts the parts together; begin
+// to read with Append in append.go, and follow a record.
+//
+//	queue        admits a record, gives it its position, gathers groups  queue.go, group.go, admission.go
+//	writer       owns the file that is written: one goroutine            writer.go, rotate.go
+//	preparer     the file of the next segment, ahead of time             prepare.go
+//	maintainer   cuts ended segments, watches the free space             maintain.go
+//	catalog      the segments on disk, and their size                    catalog.go
+//	watermarks   what readers may see, what is on disk                   watermark.go
+//	Reader       records from a position on                              reader.go
+//	consumers    the sinks' progress, removal of what is finished        consumers.go, consumer.go
+//	             what orphans lose when the journal is full              reclaim.go
+//	recovery     what a crash left behind                                recover.go, quarantine.go
+//
+// The rooms below know nothing of a running journal: segment (format and
+// scanner), record (a batch as bytes), checkpoint (progress files), disk
+// (every call that can fail), inspect (for people).
 //
 // # Positions
 //
@@ -40,6 +49,14 @@
 // succeeds. A refused record may still be on the disk; with Sync: commit no
 // Reader of this process delivers it, but when the machine crashes before the
 // cut is on disk, the next process may.
+//
+// # Orphans
+//
+// A consumer that nobody uses, because its sink is not configured any more, is
+// an orphan. The journal keeps its backlog until the sink returns or the
+// consumer is dropped. When a record would be refused because the journal is
+// full, the oldest segment that only orphans need is given up instead, if
+// ReclaimOrphans allows it: logged as an error, and counted.
 //
 // # What readers see
 //

@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // long reports whether the long form of the fault tests is asked for.
@@ -202,7 +203,7 @@ func faultRun(t *testing.T, p plan, k int) (reached bool) {
 		if first == "" || !p.fails(n, k, op, first) {
 			return nil
 		}
-		if strings.HasSuffix(path, segmentSuffix) && (op == "write" || op == "sync") {
+		if strings.HasSuffix(path, segment.Suffix) && (op == "write" || op == "sync") {
 			hit.Store(current.Load())
 		}
 		return p.err
@@ -269,11 +270,11 @@ func TestFailedSegment(t *testing.T) {
 				m := newMemFS(t)
 				j := open(t, "j", testConfig(), m.env())
 				first := appendN(t, j, 0)
-				// The keeper calls the file system at any time.
+				// The maintainer calls the file system at any time.
 				var failNow atomic.Bool
 				failNow.Store(true)
 				m.setFault(func(_ int, o, path string) error {
-					if o == op && strings.HasSuffix(path, segmentSuffix) && failNow.CompareAndSwap(true, false) {
+					if o == op && strings.HasSuffix(path, segment.Suffix) && failNow.CompareAndSwap(true, false) {
 						return syscall.EIO
 					}
 					return nil

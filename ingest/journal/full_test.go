@@ -12,6 +12,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/disk"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // fillUp appends until the journal refuses, and returns what was accepted.
@@ -150,7 +152,7 @@ func TestFloorByOthers(t *testing.T) {
 			m.mu.Lock()
 			m.capacity = n
 			m.mu.Unlock()
-			time.Sleep(2 * keepEvery)
+			time.Sleep(2 * maintainEvery)
 		}
 		setCapacity(m.size() + cfg.MinFreeBytes - 1)
 		if err := j.Ready(); !errors.Is(err, ErrFull) {
@@ -234,7 +236,7 @@ func TestIntervalSync(t *testing.T) {
 		j := open(t, "j", cfg, m.env())
 		var syncs atomic.Int64
 		m.setFault(func(_ int, op, path string) error {
-			if op == "sync" && strings.HasSuffix(path, segmentSuffix) {
+			if op == "sync" && strings.HasSuffix(path, segment.Suffix) {
 				syncs.Add(1)
 			}
 			return nil
@@ -255,7 +257,7 @@ func TestIntervalSync(t *testing.T) {
 			t.Errorf("%d syncs while nothing was written", syncs.Load()-1)
 		}
 		m.setFault(func(_ int, op, path string) error {
-			if op == "sync" && strings.HasSuffix(path, segmentSuffix) {
+			if op == "sync" && strings.HasSuffix(path, segment.Suffix) {
 				return syscall.EIO
 			}
 			return nil
@@ -278,11 +280,11 @@ type slowDisk struct {
 }
 
 type slowFile struct {
-	File
+	disk.File
 	d *slowDisk
 }
 
-func (d *slowDisk) Create(path string) (File, error) {
+func (d *slowDisk) Create(path string) (disk.File, error) {
 	f, err := d.memFS.Create(path)
 	return &slowFile{f, d}, err
 }

@@ -8,12 +8,13 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/checkpoint"
+	"github.com/penstock-io/penstock/ingest/journal/disk"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // The reasons for which nothing is appended. They are wrapped with details;
@@ -34,98 +35,27 @@ var (
 	ErrTooLarge error = &event.Refusal{Cause: event.TooLarge, Err: errors.New("record is too large for the journal"),
 		Detail: "the request's events do not fit into one journal record; send fewer at once"}
 	// ErrLocked means that another process has the directory.
-	ErrLocked = errors.New("journal is in use")
+	ErrLocked = disk.ErrLocked
 )
-
-// Record is where a record lies.
-type Record struct {
-	// Pos is its position, Next that of the record after it.
-	Pos, Next event.Position
-	// Seq numbers the records since Open; see event.Batch.
-	Seq uint64
-}
 
 // Journal is an open journal. All methods may be called by any goroutine.
 type Journal struct {
-	dir  string
-	cfg  Config
-	env  Env
-	log  *slog.Logger
-	m    *journalMetrics
-	lock io.Closer
-	id   uint64
-	seed uint32 // of the records' headers
+	*shared
+	lock   io.Closer
+	maxAck event.Ack // the safest acknowledgement
 
-	// maxAck is the safest acknowledgement, pendingLimit the bytes that the
-	// pending buffer takes before Append has to wait.
-	maxAck       event.Ack
-	pendingLimit int
-	capacity     int64
-
-	// What readers may see, and what is on disk for certain. Both only grow.
-	committed atomicPosition
-	synced    atomicPosition
-	// syncStart is when the running write began, in Unix nanoseconds; 0 when
-	// none runs.
-	syncStart atomic.Int64
-
-	mu    sync.Mutex
-	space sync.Cond // room in the pending buffer, or no hope of any
-
-	fill     *pending       // gathers what is appended
-	nextPos  event.Position // of the next record: where fill ends
-	lastSeq  uint64         // of the record that was given a position last
-	inflight int64          // bytes that the writer is writing
-	closing  bool
-	refused  error // why nothing is admitted; wraps ErrFull or ErrFailed
-	headless bool  // there is no segment to write to
-
-	segments  []*segment // by position; the last one is written, unless it is sealed
-	stale     []*segment // empty ones that Open has found and replaces
-	used      int64      // bytes of records and headers in segments
-	allocated int64      // bytes of the segments' files
-	free      int64      // of the file system, as far as we know
-	sparse    bool       // the file system does not allocate ahead
-
-	consumers map[string]*Consumer
-	removing  sync.Mutex // held while segments are removed
-
-	growMu sync.Mutex
-	grown  chan struct{} // closed when committed moves; nil if nobody waits
-
-	quarantine quarantine
+	queue      *queue     // appended, not yet written
+	catalog    catalog    // the segments on disk
+	next       preparer   // the segment that will follow
+	writer     writer     // writes and syncs
+	maintainer maintainer // what need not be in the way of a request
+	consumers  consumers  // the sinks' progress, and removal
+	marks      watermarks // what readers may see
+	quarantine *quarantine
 	encoders   sync.Pool
-	groups     sync.Pool
 
-	kick       chan struct{} // wakes the writer
-	tend       chan struct{} // wakes the keeper
-	stop       chan struct{} // ends the keeper
-	writerDone chan struct{}
-	keeperDone chan struct{}
-	closeOnce  sync.Once
-	closeErr   error
-
-	w      writer // belongs to the writer goroutine
-	keeper keeper
-
-	prepare  sync.Mutex // guards prepared and its making
-	prepared File       // next.tmp, allocated
-	prepSize int64
-}
-
-// pending is a group that gathers.
-type pending struct {
-	buf     []byte
-	start   event.Position
-	records int
-	group   *group
-}
-
-// group is everybody who waits for the same write.
-type group struct {
-	done sync.WaitGroup
-	refs atomic.Int32 // the writer and those who wait
-	err  error        // valid once done
+	closeOnce sync.Once
+	closeErr  error
 }
 
 // Open opens the journal in dir, which it makes if need be, recovers what a
@@ -135,36 +65,25 @@ func Open(dir string, cfg Config, env Env, log *slog.Logger, set *metrics.Set) (
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &Journal{
-		dir:          dir,
-		cfg:          cfg,
-		env:          env,
-		log:          log,
-		maxAck:       cfg.MaxAck(),
-		pendingLimit: int(min(maxPending, cfg.SegmentBytes/4)),
-		capacity:     cfg.capacity(),
-		consumers:    make(map[string]*Consumer),
-		kick:         make(chan struct{}, 1),
-		tend:         make(chan struct{}, 1),
-		stop:         make(chan struct{}),
-		writerDone:   make(chan struct{}),
-		keeperDone:   make(chan struct{}),
-		m:            newJournalMetrics(set),
+		shared: &shared{dir: dir, cfg: cfg, env: env, log: log, m: newJournalMetrics(set)},
+		maxAck: cfg.MaxAck(),
 	}
-	j.space.L = &j.mu
-	j.fill, j.w.spare = &pending{group: j.newGroup()}, &pending{group: j.newGroup()}
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("cannot open the journal in %s: %w", dir, err)
 	}
 	j.m.observe(j)
-	go j.writeLoop()
-	go j.keepLoop()
+	for _, c := range j.consumers.byName {
+		j.m.addConsumer(c)
+	}
+	go j.writer.run()
+	go j.maintainer.run()
 	return j, nil
 }
 
 // open does what may fail, and undoes it if it does.
 func (j *Journal) open() (err error) {
 	fs := j.env.FS
-	for _, d := range []string{j.dir, j.path(consumersDir), j.path(quarantineDir)} {
+	for _, d := range []string{j.dir, j.path(checkpoint.Dir), j.path(segment.QuarantineDir)} {
 		if err := fs.MkdirAll(d); err != nil {
 			return err
 		}
@@ -174,8 +93,8 @@ func (j *Journal) open() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			j.w.close()
-			j.dropPrepared()
+			j.writer.abandon()
+			j.next.drop()
 			_ = j.lock.Close()
 		}
 	}()
@@ -184,125 +103,116 @@ func (j *Journal) open() (err error) {
 			return err
 		}
 	}
-	j.quarantine.open(j)
-	if err := j.recover(); err != nil {
+	j.quarantine = newQuarantine(j.shared)
+	found, err := recoverDir(j.shared, j.quarantine)
+	if err != nil {
 		return err
 	}
-	if j.free, err = fs.Free(j.dir); err != nil {
+	free, err := fs.Free(j.dir)
+	if err != nil {
 		return err
 	}
-	return j.openFirst()
+	j.assemble(found, free)
+	return j.begin(found.empty)
 }
 
-func (j *Journal) path(name string) string { return filepath.Join(j.dir, name) }
+// assemble makes the parts of the journal, with what was found on disk.
+func (j *Journal) assemble(found *recovered, free int64) {
+	j.shared.id = found.id
+	room := newAdmission(j.cfg, j.log)
+	room.free = free
+	j.catalog.list = found.segments
+	for _, x := range found.segments {
+		room.used += x.used
+		j.catalog.allocated += x.bytes
+	}
+	j.queue = newQueue(j.cfg, room, segment.Seed(found.id), found.tail)
+	j.marks.ended = make(chan struct{})
+	j.marks.advance(found.tail, found.tail)
+
+	j.next.shared, j.next.queue, j.next.catalog = j.shared, j.queue, &j.catalog
+
+	s := &j.consumers
+	s.shared, s.queue, s.catalog = j.shared, j.queue, &j.catalog
+	s.files = checkpoint.Files{FS: j.env.FS, Dir: j.path(checkpoint.Dir)}
+	s.byName = make(map[string]*Consumer)
+	for name, p := range found.progress {
+		s.byName[name] = &Consumer{j: j, name: name, progress: p}
+	}
+	j.queue.reclaim = s.reclaim
+
+	m := &j.maintainer
+	m.shared, m.queue, m.catalog, m.next = j.shared, j.queue, &j.catalog, &j.next
+	m.wake, m.stop, m.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+
+	w := &j.writer
+	w.shared, w.queue, w.catalog, w.next, w.marks, w.maintainer = j.shared, j.queue, &j.catalog, &j.next, &j.marks, m
+	w.reclaim = s.reclaimOne
+	w.spare = j.queue.groups.newPending()
+}
+
+// begin makes the segment for what will be appended, and removes the empty
+// ones that it replaces. A disk that is full does not keep the program from
+// starting: the sinks have to drain it.
+func (j *Journal) begin(empty []*segmentFile) error {
+	err := j.writer.newSegment(j.Tail())
+	if noSpace(err) {
+		j.queue.stop(asFull(err))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, x := range empty {
+		if x.path == j.writer.active.path {
+			continue
+		}
+		if err := j.env.FS.Remove(x.path); err != nil {
+			j.log.Warn("cannot remove an empty segment", "segment", segment.Name(x.base), "error", err)
+		}
+	}
+	return nil
+}
 
 // Head returns the position from which on records are kept.
-func (j *Journal) Head() event.Position {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.head()
-}
-
-// head is Head for those who hold mu.
-func (j *Journal) head() event.Position {
-	if len(j.segments) == 0 {
-		return j.nextPos
-	}
-	return j.segments[0].base
-}
+func (j *Journal) Head() event.Position { return j.catalog.head(j.Tail()) }
 
 // Tail returns the position that the next record will have.
 func (j *Journal) Tail() event.Position {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.nextPos
+	tail, _ := j.queue.tailSeq()
+	return tail
 }
 
 // TailSeq returns Tail together with the sequence number of the record that
 // was given a position last, 0 if there was none since Open. Records with a
 // greater number lie at or behind the tail, the others before it, whatever
 // becomes of them.
-func (j *Journal) TailSeq() (tail event.Position, last uint64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.nextPos, j.lastSeq
-}
+func (j *Journal) TailSeq() (tail event.Position, last uint64) { return j.queue.tailSeq() }
 
 // Committed returns the position below which each record has been written,
 // and synced with Sync: commit, or been refused. Readers see records up to
 // there. A record is acknowledged only when it lies below.
-func (j *Journal) Committed() event.Position { return j.committed.Load() }
+//
+// Whoever compares it with what a Reader finds loads Committed first; see
+// Reader.
+func (j *Journal) Committed() event.Position { return j.marks.committed.Load() }
 
 // Synced returns the position below which each record is on disk, or has
 // been refused.
-func (j *Journal) Synced() event.Position { return j.synced.Load() }
+func (j *Journal) Synced() event.Position { return j.marks.synced.Load() }
 
 // Wait returns nil when Committed is past pos, ctx's error when that is done,
-// and ErrClosed when nothing more will come.
-func (j *Journal) Wait(ctx context.Context, pos event.Position) error {
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		j.growMu.Lock()
-		if j.committed.Load() > pos {
-			j.growMu.Unlock()
-			return nil
-		}
-		if j.grown == nil {
-			j.grown = make(chan struct{})
-		}
-		grown := j.grown
-		j.growMu.Unlock()
-		select {
-		case <-grown:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-j.writerDone:
-			if j.committed.Load() > pos {
-				return nil
-			}
-			return ErrClosed
-		}
-	}
-}
-
-// advance moves the watermarks and wakes those who wait for more to read.
-func (j *Journal) advance(committed, synced event.Position) {
-	if synced > j.synced.Load() {
-		j.synced.Store(synced)
-	}
-	j.growMu.Lock()
-	defer j.growMu.Unlock()
-	if committed > j.committed.Load() {
-		j.committed.Store(committed)
-		if j.grown != nil {
-			close(j.grown)
-			j.grown = nil
-		}
-	}
-}
-
-// stuckAfter is how long a write may take before Ready calls it stuck.
-const stuckAfter = 5 * time.Second
+// and ErrClosed when nothing more will come. A Reader whose Next has returned
+// false waits at its Pos, not at the Tail: at the Tail a record that is being
+// written would not wake it.
+func (j *Journal) Wait(ctx context.Context, pos event.Position) error { return j.marks.wait(ctx, pos) }
 
 // Ready returns nil when records are taken, and else why they are not.
 func (j *Journal) Ready() error {
-	j.mu.Lock()
-	closing, refused := j.closing, j.refused
-	j.mu.Unlock()
-	if closing {
-		return ErrClosed
+	if err := j.queue.ready(); err != nil {
+		return err
 	}
-	if refused != nil {
-		return refused
-	}
-	if start := j.syncStart.Load(); start != 0 {
-		if d := j.env.Now().Sub(time.Unix(0, start)); d > stuckAfter {
-			return fmt.Errorf("%w: a write to disk has been running for %s", ErrFailed, d.Round(time.Second))
-		}
-	}
-	return nil
+	return j.writer.stuck()
 }
 
 // Stats is the journal at one moment.
@@ -316,21 +226,11 @@ type Stats struct {
 
 // Stats returns figures for people.
 func (j *Journal) Stats() Stats {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	st := Stats{
-		Head:      j.head(),
-		Tail:      j.nextPos,
-		Committed: j.committed.Load(),
-		Synced:    j.synced.Load(),
-		Segments:  len(j.segments),
-		DiskBytes: j.allocated,
-		UsedBytes: j.used,
-		Consumers: make(map[string]ConsumerStats, len(j.consumers)),
-	}
-	for name, c := range j.consumers {
-		st.Consumers[name] = ConsumerStats{Low: c.low, Done: len(c.done), Backlog: c.backlog(st.Tail)}
-	}
+	st := Stats{Tail: j.Tail(), Committed: j.Committed(), Synced: j.Synced()}
+	st.Head = j.catalog.head(st.Tail)
+	st.Segments, st.DiskBytes = j.catalog.stats()
+	st.UsedBytes = j.queue.used()
+	st.Consumers = j.consumers.stats(st.Tail)
 	return st
 }
 
@@ -338,37 +238,21 @@ func (j *Journal) Stats() Stats {
 // and gives back the lock. Readers must not be used any more.
 func (j *Journal) Close() error {
 	j.closeOnce.Do(func() {
-		j.mu.Lock()
-		j.closing = true
-		j.space.Broadcast()
-		j.mu.Unlock()
-		close(j.stop)
-		<-j.keeperDone
-		j.wakeWriter()
-		<-j.writerDone
-		j.cutSealed()
-		j.dropPrepared()
+		j.queue.close()
+		close(j.maintainer.stop)
+		<-j.maintainer.done
+		signal(j.queue.writer)
+		<-j.marks.ended
+		j.maintainer.cutSealed()
+		j.next.drop()
 		for _, name := range j.Consumers() {
 			j.m.dropConsumer(name)
 		}
 		j.m.forget()
+		j.closeErr = j.writer.err
 		if err := j.lock.Close(); err != nil {
 			j.closeErr = errors.Join(j.closeErr, fmt.Errorf("cannot release the journal's lock: %w", err))
 		}
 	})
 	return j.closeErr
-}
-
-func (j *Journal) wakeWriter() {
-	select {
-	case j.kick <- struct{}{}:
-	default:
-	}
-}
-
-func (j *Journal) wakeKeeper() {
-	select {
-	case j.tend <- struct{}{}:
-	default:
-	}
 }

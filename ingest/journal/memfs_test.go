@@ -13,6 +13,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/penstock-io/penstock/ingest/journal/disk"
+	"github.com/penstock-io/penstock/ingest/journal/inspect"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // memFS is a file system in memory that can fail, fill up and lose power. It
@@ -228,7 +232,7 @@ func (m *memFS) ReadDir(dir string) ([]string, error) {
 	return names, nil
 }
 
-func (m *memFS) Create(path string) (File, error) {
+func (m *memFS) Create(path string) (disk.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.call("create", path); err != nil {
@@ -239,7 +243,7 @@ func (m *memFS) Create(path string) (File, error) {
 	return &memFile{m: m, node: node, path: path, write: true}, nil
 }
 
-func (m *memFS) Open(path string, write bool) (File, error) {
+func (m *memFS) Open(path string, write bool) (disk.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.call("open", path); err != nil {
@@ -316,7 +320,7 @@ func (m *memFS) Lock(path string) (io.Closer, error) {
 		return nil, err
 	}
 	if m.locked[path] {
-		return nil, ErrLocked
+		return nil, disk.ErrLocked
 	}
 	m.locked[path] = true
 	return memLock{m, path}, nil
@@ -472,7 +476,7 @@ func (m *memFS) segmentFiles() []string {
 	defer m.mu.Unlock()
 	var paths []string
 	for p := range m.files {
-		if strings.HasSuffix(p, segmentSuffix) {
+		if strings.HasSuffix(p, segment.Suffix) {
 			paths = append(paths, p)
 		}
 	}
@@ -503,3 +507,6 @@ func (img image) boot(t testing.TB) *memFS {
 	}
 	return m
 }
+
+// inspector looks at what m holds. No service writes to it meanwhile.
+func inspector(m *memFS) inspect.Inspector { return inspect.Inspector{FS: m, Pause: func() {}} }

@@ -62,16 +62,24 @@ func (m *journalMetrics) forget() {
 
 // addConsumer makes the gauges of a consumer.
 func (m *journalMetrics) addConsumer(c *Consumer) {
-	m.set.NewGauge(lagBytes(c.name), func() float64 { return float64(c.Backlog()) })
-	m.set.NewGauge(lagSeconds(c.name), func() float64 { return c.Age().Seconds() })
+	m.set.NewGauge(perSink("lag_bytes", c.name), func() float64 { return float64(c.Backlog()) })
+	m.set.NewGauge(perSink("lag_seconds", c.name), func() float64 { return c.Age().Seconds() })
+	m.set.NewGauge(perSink("orphan_backlog_bytes", c.name), func() float64 { return float64(c.orphanBacklog()) })
 }
 
 func (m *journalMetrics) dropConsumer(name string) {
-	m.set.UnregisterMetric(lagBytes(name))
-	m.set.UnregisterMetric(lagSeconds(name))
+	for _, metric := range []string{"lag_bytes", "lag_seconds", "orphan_backlog_bytes"} {
+		m.set.UnregisterMetric(perSink(metric, name))
+	}
 }
 
-func lagBytes(name string) string { return fmt.Sprintf("penstock_journal_lag_bytes{sink=%q}", name) }
-func lagSeconds(name string) string {
-	return fmt.Sprintf("penstock_journal_lag_seconds{sink=%q}", name)
+// givenUp counts what an orphan has lost. The counters stay when the consumer
+// is dropped.
+func (m *journalMetrics) givenUp(name string, bytes, events uint64) {
+	m.set.GetOrCreateCounter(perSink("given_up_bytes_total", name)).AddInt64(int64(bytes))
+	m.set.GetOrCreateCounter(perSink("given_up_events_total", name)).AddInt64(int64(events))
+}
+
+func perSink(metric, name string) string {
+	return fmt.Sprintf("penstock_journal_%s{sink=%q}", metric, name)
 }

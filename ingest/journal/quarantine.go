@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -8,29 +9,32 @@ import (
 	"sync"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // maxQuarantine bounds what is copied into the quarantine. Beyond it damage
 // is counted and logged only.
 const maxQuarantine = 256 << 20
 
+// copyChunk is how much is copied at once.
+const copyChunk = 256 << 10
+
 // quarantine keeps copies of damaged bytes, for people. A range of positions
 // is counted once, also over restarts: the file says that it was seen.
 type quarantine struct {
-	j *Journal
+	*shared
 
 	mu   sync.Mutex
 	seen map[event.Position]bool // start of each range
 	size int64                   // bytes of all files
 }
 
-// open notes what is there already.
-func (q *quarantine) open(j *Journal) {
-	q.j = j
-	q.seen = make(map[event.Position]bool)
-	names, err := j.env.FS.ReadDir(j.path(quarantineDir))
+// newQuarantine notes what is there already.
+func newQuarantine(s *shared) *quarantine {
+	q := &quarantine{shared: s, seen: make(map[event.Position]bool)}
+	names, err := q.env.FS.ReadDir(q.path(segment.QuarantineDir))
 	if err != nil {
-		j.log.Warn("cannot read the journal's quarantine", "error", err)
+		q.log.Warn("cannot read the journal's quarantine", "error", err)
 	}
 	for _, name := range names {
 		base, ok := strings.CutSuffix(name, ".bin")
@@ -42,6 +46,7 @@ func (q *quarantine) open(j *Journal) {
 			q.size += int64(n)
 		}
 	}
+	return q
 }
 
 // add notes that the bytes of f in [off, off+n), whose first has the position
@@ -54,43 +59,42 @@ func (q *quarantine) add(f io.ReaderAt, from event.Position, off, n int64, why s
 		return
 	}
 	q.seen[from] = true
-	q.j.m.quarantined.Inc()
-	q.j.log.Error("damage in the journal, a record is lost", "position", from, "bytes", n, "reason", why)
+	q.m.quarantined.Inc()
+	q.log.Error("damage in the journal, a record is lost", "position", from, "bytes", n, "reason", why)
 	if q.size+n > maxQuarantine {
-		q.j.log.Warn("quarantine is full, the damaged bytes are not copied", "limit", maxQuarantine)
+		q.log.Warn("quarantine is full, the damaged bytes are not copied", "limit", maxQuarantine)
 		return
 	}
 	if err := q.copy(f, from, off, n); err != nil {
-		q.j.log.Warn("cannot copy damaged bytes into the quarantine", "position", from, "error", err)
+		q.log.Warn("cannot copy damaged bytes into the quarantine", "position", from, "error", err)
 		return
 	}
 	q.size += n
 }
 
+// copy copies n bytes of f at off into a file of their own. What f does not
+// have reads as zeros.
 func (q *quarantine) copy(f io.ReaderAt, from event.Position, off, n int64) error {
-	fs := q.j.env.FS
-	path := q.j.path(fmt.Sprintf("%s/%016x-%d.bin", quarantineDir, from, n))
-	out, err := fs.Create(path)
+	out, err := q.env.FS.Create(q.path(fmt.Sprintf("%s/%016x-%d.bin", segment.QuarantineDir, from, n)))
 	if err != nil {
 		return err
 	}
-	w := window{f: f, limit: off + n}
-	for done := int64(0); err == nil && done < n; {
-		var b []byte
-		part := min(n-done, windowLen)
-		if b, err = w.bytes(off+done, int(part)); err == nil {
-			_, err = out.WriteAt(b, done)
+	buf := make([]byte, min(n, copyChunk))
+	for done := int64(0); err == nil && done < n; done += int64(len(buf)) {
+		buf = buf[:min(n-done, copyChunk)]
+		var got int
+		got, err = f.ReadAt(buf, off+done)
+		if err == nil || errors.Is(err, io.EOF) {
+			clear(buf[got:])
+			_, err = out.WriteAt(buf, done)
 		}
-		done += part
 	}
 	if err == nil {
 		err = out.Sync()
 	}
-	if cerr := out.Close(); err == nil {
-		err = cerr
-	}
+	err = errors.Join(err, out.Close())
 	if err == nil {
-		err = fs.SyncDir(q.j.path(quarantineDir))
+		err = q.env.FS.SyncDir(q.path(segment.QuarantineDir))
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // TestIdlePowerCut cuts the power before anything was appended: nothing is
@@ -25,7 +27,7 @@ func TestIdlePowerCut(t *testing.T) {
 		m = m.cut(rand.New(rand.NewPCG(seed, 0)))
 		j.Close()
 		var out strings.Builder
-		if ok, err := verify(m, "j", func() {}, &out); !ok || err != nil {
+		if ok, err := inspector(m).Verify("j", &out); !ok || err != nil {
 			t.Fatalf("seed %d: verify: %v\n%s", seed, err, out.String())
 		}
 	}
@@ -71,7 +73,7 @@ func TestRefusedStaysRefused(t *testing.T) {
 	appendN(t, j, 0)
 	broken := true
 	m.setFault(func(_ int, op, path string) error {
-		if broken && (op == "sync" || op == "truncate") && strings.HasSuffix(path, segmentSuffix) {
+		if broken && (op == "sync" || op == "truncate") && strings.HasSuffix(path, segment.Suffix) {
 			broken = op == "sync"
 			return syscall.EIO
 		}
@@ -100,7 +102,7 @@ func TestRefusedStaysRefused(t *testing.T) {
 func TestMissingEnd(t *testing.T) {
 	t.Parallel()
 	img, log := makeLog(t, 64<<10, 300, 1200)
-	first := "j/" + segmentName(0)
+	first := "j/" + segment.Name(0)
 	var last int
 	for last = range log {
 		if _, to := log[last].inFile(0); to == int64(len(img[first])) {
@@ -129,7 +131,7 @@ func TestSeekAnywhere(t *testing.T) {
 	// A record in the middle is damaged in its header.
 	bad := 50
 	from, _ := log[bad].inFile(0)
-	img["j/"+segmentName(0)][from] ^= 1
+	img["j/"+segment.Name(0)][from] ^= 1
 	j := open(t, "j", testConfig(), img.boot(t).env())
 	r := j.NewReader(0)
 	defer r.Close()
@@ -146,13 +148,13 @@ func TestSeekAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i < 0 {
-			if it.kind != itemEnd {
-				t.Fatalf("from %d on there is a record at %d", pos, it.header.pos)
+			if it.Kind != segment.End {
+				t.Fatalf("from %d on there is a record at %d", pos, it.Header.Pos)
 			}
 			continue
 		}
-		if it.kind != itemRecord || it.header.pos != log[i].Pos {
-			t.Fatalf("from %d on: the record at %d, want %d", pos, it.header.pos, log[i].Pos)
+		if it.Kind != segment.Record || it.Header.Pos != log[i].Pos {
+			t.Fatalf("from %d on: the record at %d, want %d", pos, it.Header.Pos, log[i].Pos)
 		}
 	}
 	if n := j.m.quarantined.Get(); n != 1 {
@@ -165,12 +167,12 @@ func TestUnknownVersion(t *testing.T) {
 	t.Parallel()
 	img, _ := makeLog(t, 64<<10, 10, 100)
 	path, base := img.lastSegment()
-	h := segmentHeader{id: 1, base: base, prevEnd: base}
-	b := h.encode()
-	for i := range headerCopies {
-		one := b[i*headerCopyLen:][:headerCopyLen]
-		one[8] = formatVersion + 1
-		binary.LittleEndian.PutUint32(one[headerCopyLen-4:], crcOf(one[:headerCopyLen-4]))
+	h := segment.Header{ID: 1, Base: base, PrevEnd: base}
+	b := h.Encode()
+	for i := range segment.HeaderCopies {
+		one := b[i*segment.HeaderCopyLen:][:segment.HeaderCopyLen]
+		one[8] = segment.Version + 1
+		binary.LittleEndian.PutUint32(one[segment.HeaderCopyLen-4:], crc32.Checksum(one[:segment.HeaderCopyLen-4], crc32.MakeTable(crc32.Castagnoli)))
 	}
 	copy(img[path], b)
 	before := slices.Clone(img[path])
@@ -178,7 +180,7 @@ func TestUnknownVersion(t *testing.T) {
 	if _, err := Open("j", testConfig(), m.env(), quiet(), metrics.NewSet()); err == nil || !strings.Contains(err.Error(), "version 2") {
 		t.Errorf("open: %v", err)
 	}
-	if _, err := verify(m, "j", func() {}, io.Discard); err == nil {
+	if _, err := inspector(m).Verify("j", io.Discard); err == nil {
 		t.Error("verify succeeds")
 	}
 	if !slices.Equal(m.image()[path], before) {

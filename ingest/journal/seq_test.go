@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
 // TestSequence appends from many goroutines while writes and syncs fail now
@@ -25,7 +26,7 @@ func TestSequence(t *testing.T) {
 		j := open(t, "j", testConfig(), m.env())
 		rng := rand.New(rand.NewPCG(seed, 0))
 		m.setFault(func(_ int, op, path string) error {
-			if (op == "write" || op == "sync") && strings.HasSuffix(path, segmentSuffix) && rng.IntN(10) == 0 {
+			if (op == "write" || op == "sync") && strings.HasSuffix(path, segment.Suffix) && rng.IntN(10) == 0 {
 				return syscall.EIO
 			}
 			return nil

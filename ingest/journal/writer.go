@@ -3,56 +3,83 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/journal/disk"
+	"github.com/penstock-io/penstock/ingest/journal/segment"
 )
 
-// writer is the state of the one goroutine that writes and syncs. Open uses
-// it before the goroutine starts; nobody else may touch it.
+// writer is the one goroutine that writes segments and syncs them. It owns
+// the file; nobody else touches its fields, but for began. Open uses it before
+// the goroutine starts.
 type writer struct {
-	active *segment // nil when there is none to write to
-	f      File     // of active
-	off    int64    // where the next group goes
-	dirty  bool     // something is written that is not synced
-	spare  *pending // the buffer that does not gather
+	*shared
+	queue      *queue
+	catalog    *catalog
+	next       *preparer
+	marks      *watermarks
+	maintainer *maintainer
+
+	// reclaim gives up the oldest data that only orphans need, and returns
+	// false if there is none.
+	reclaim func() bool
+
+	active *segmentFile // nil when there is none to write to
+	file   disk.File    // of active
+	off    int64        // where the next group goes
+	dirty  bool         // something is written that is not synced
+	spare  *pending     // the buffer that does not gather
 
 	// failed is when a segment was lost last. It bounds how often a disk
 	// that fails gets a new one.
 	failed time.Time
+
+	// began is when the running write began, in Unix nanoseconds; 0 when none
+	// runs.
+	began atomic.Int64
+
+	err error // of the last sync and cut; valid once marks.ended is closed
 }
 
-// retryAfter is the least time between two segments that are lost.
-const retryAfter = time.Second
+// stuckAfter is how long a write may take before it counts as stuck.
+const stuckAfter = 5 * time.Second
 
-func (w *writer) close() {
-	if w.f != nil {
-		_ = w.f.Close()
+// stuck returns an error if the running write takes too long. Any goroutine
+// may call it.
+func (w *writer) stuck() error {
+	start := w.began.Load()
+	if start == 0 {
+		return nil
 	}
-	w.active, w.f = nil, nil
+	d := w.env.Now().Sub(time.Unix(0, start))
+	if d <= stuckAfter {
+		return nil
+	}
+	return fmt.Errorf("%w: a write to disk has been running for %s", ErrFailed, d.Round(time.Second))
 }
 
-// writeLoop writes group after group until the journal is closing.
-func (j *Journal) writeLoop() {
-	defer close(j.writerDone)
+// run writes group after group until the queue is closed and empty.
+func (w *writer) run() {
+	defer close(w.marks.ended)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	timer.Stop()
 	armed := false
 	for {
 		select {
-		case <-j.kick:
+		case <-w.queue.writer:
 		case <-timer.C:
 			armed = false
-			j.syncDirty()
+			w.syncDirty()
 		}
-		closing := j.writeGroup()
-		if closing {
-			j.finish()
+		if closing := w.writeGroup(); closing {
+			w.err = w.finish()
 			return
 		}
-		if j.cfg.Sync == SyncInterval && j.w.dirty && !armed {
-			timer.Reset(j.cfg.SyncInterval)
+		if w.cfg.Sync == SyncInterval && w.dirty && !armed {
+			timer.Reset(w.cfg.SyncInterval)
 			armed = true
 		}
 	}
@@ -60,256 +87,134 @@ func (j *Journal) writeLoop() {
 
 // writeGroup writes what has gathered, and makes a new segment if there is
 // none. It returns whether the journal is closing.
-func (j *Journal) writeGroup() (closing bool) {
-	w := &j.w
+func (w *writer) writeGroup() (closing bool) {
 	if w.active == nil {
-		j.reopen()
+		w.reopen()
 	}
-	next := w.spare
-	j.mu.Lock()
-	closing = j.closing
-	p := j.fill
-	if p.records == 0 {
-		j.mu.Unlock()
+	p, closing := w.queue.take(w.spare)
+	if p == nil {
 		return closing
 	}
-	next.start = j.nextPos
-	j.fill = next
-	j.inflight = int64(len(p.buf))
-	j.space.Broadcast()
-	j.mu.Unlock()
-
-	j.syncStart.Store(j.env.Now().UnixNano())
-	err := j.commit(p, next.start)
-	j.syncStart.Store(0)
+	w.began.Store(w.env.Now().UnixNano())
+	err := w.commit(p)
+	w.began.Store(0)
 	p.group.finish(err)
-	j.putGroup(p.group)
-
-	p.group, p.records = j.newGroup(), 0
-	p.buf = p.buf[:0]
-	if cap(p.buf) > maxKeptBuffer {
-		p.buf = nil
-	}
+	w.queue.groups.put(p.group)
+	p.reset(w.queue.groups.get())
 	w.spare = p
 	return closing
 }
 
-// commit writes p, which ends at end, and makes it as safe as configured.
-// After an error none of it is acknowledged.
-func (j *Journal) commit(p *pending, end event.Position) error {
-	w := &j.w
-	err := j.write(p)
-	if err != nil {
-		j.mu.Lock()
-		j.inflight = 0
-		j.mu.Unlock()
-		j.advance(end, end)
+// commit writes p and makes it as safe as configured. After an error none of
+// it is acknowledged.
+func (w *writer) commit(p *pending) error {
+	n := int64(len(p.buf))
+	if err := w.write(p); err != nil {
+		w.queue.written(n, false)
+		w.marks.advance(p.end, p.end)
 		return err
 	}
-	n := int64(len(p.buf))
 	w.off += n
-	j.mu.Lock()
-	j.inflight = 0
-	j.used += n
-	w.active.used += n
-	if w.off > w.active.bytes {
-		j.allocated += w.off - w.active.bytes
-		w.active.bytes = w.off
-	}
-	j.mu.Unlock()
-	j.m.records.Add(p.records)
-	j.m.bytes.Add(len(p.buf))
-	j.m.perSync.Update(float64(p.records))
+	w.queue.written(n, true)
+	w.catalog.wrote(w.active, n, w.off)
+	w.m.records.Add(p.records)
+	w.m.bytes.Add(len(p.buf))
+	w.m.perSync.Update(float64(p.records))
 	if w.dirty {
-		j.advance(end, 0)
+		w.marks.advance(p.end, 0)
 	} else {
-		j.advance(end, end)
+		w.marks.advance(p.end, p.end)
 	}
 	return nil
 }
 
 // write brings p into the file, and with Sync: commit to the disk.
-func (j *Journal) write(p *pending) error {
-	w := &j.w
+func (w *writer) write(p *pending) error {
 	if w.active == nil {
-		return j.refusal()
+		return w.queue.refusal()
 	}
-	if w.off+int64(len(p.buf)) > j.cfg.SegmentBytes && w.off > segmentHeaderLen {
-		if err := j.rotate(p.start); err != nil {
+	if w.off+int64(len(p.buf)) > w.cfg.SegmentBytes && w.off > segment.HeaderLen {
+		if err := w.rotate(p.start); err != nil {
 			return err
 		}
 	}
-	if _, err := w.f.WriteAt(p.buf, w.off); err != nil {
+	if _, err := w.file.WriteAt(p.buf, w.off); err != nil {
 		if w.dirty {
 			// No sync of this file has failed yet, so what was written
 			// before still gets its own.
-			err = errors.Join(err, j.syncFile())
+			err = errors.Join(err, w.sync())
 		}
-		return j.fail(err)
+		return w.fail(err)
 	}
-	if j.cfg.Sync != SyncCommit {
+	if w.cfg.Sync != SyncCommit {
 		w.dirty = true
 		return nil
 	}
-	if err := j.syncFile(); err != nil {
-		return j.fail(err)
+	if err := w.sync(); err != nil {
+		return w.fail(err)
 	}
 	return nil
 }
 
-func (j *Journal) syncFile() error {
-	start := j.env.Now()
-	if err := j.w.f.Sync(); err != nil {
+func (w *writer) sync() error {
+	start := w.env.Now()
+	if err := w.file.Sync(); err != nil {
 		return err
 	}
-	j.w.dirty = false
-	j.m.sync.Update(j.env.Now().Sub(start).Seconds())
+	w.dirty = false
+	w.m.sync.Update(w.env.Now().Sub(start).Seconds())
 	return nil
 }
 
 // syncDirty is the sync of Sync: interval.
-func (j *Journal) syncDirty() {
-	w := &j.w
+func (w *writer) syncDirty() {
 	if w.active == nil || !w.dirty {
 		return
 	}
-	end := j.writtenEnd()
-	if err := j.syncFile(); err != nil {
+	end := w.end()
+	if err := w.sync(); err != nil {
 		// What was acknowledged as written stays in the file and may be
 		// there or not after a power cut; the promise was no more.
-		_ = j.fail(err)
-		j.reopen()
+		_ = w.fail(err)
+		w.reopen()
 	}
-	j.advance(0, end)
+	w.marks.advance(0, end)
 }
 
-// writtenEnd is the position up to which the active segment is written.
-func (j *Journal) writtenEnd() event.Position {
-	return j.w.active.base + event.Position(j.w.off-segmentHeaderLen)
+// end is the position up to which the active segment is written.
+func (w *writer) end() event.Position {
+	return w.active.base + event.Position(w.off-segment.HeaderLen)
 }
 
-// rotate ends the active segment and makes the one that begins at base.
-func (j *Journal) rotate(base event.Position) error {
-	w := &j.w
-	if w.dirty && j.cfg.Sync == SyncInterval {
-		if err := j.syncFile(); err != nil {
-			return j.fail(err)
-		}
+// finish is the writer's last act.
+func (w *writer) finish() error {
+	if w.active == nil {
+		return nil
 	}
-	w.dirty = false
-	old, f, off := w.active, w.f, w.off
-	old.end.Store(j.writtenEnd())
-	w.active, w.f = nil, nil
-	j.setHeadless(true)
-	// The new segment first: cutting the old one can wait.
-	err := j.newSegment(base)
-	j.keeper.seal(sealed{old, f, off})
-	j.wakeKeeper()
+	end := w.end()
+	var err error
+	if w.dirty {
+		err = w.sync()
+	}
+	if err == nil {
+		err = w.file.Truncate(w.off)
+	}
+	if err == nil {
+		w.marks.advance(end, end)
+	}
+	w.active.end.Store(end)
+	err = errors.Join(err, w.file.Close())
+	w.active, w.file = nil, nil
 	if err != nil {
-		return j.lose(asFull(err))
+		return fmt.Errorf("cannot finish the journal: %w", err)
 	}
 	return nil
 }
 
-// fail gives up the active segment after err, and returns what those who
-// wait are told. Nothing may touch the segment's file after that: what the
-// kernel keeps of it in memory is not what is on disk.
-func (j *Journal) fail(err error) error {
-	w := &j.w
-	j.m.errors.Inc()
-	end, off := j.writtenEnd(), w.off
-	j.log.Error("write to the journal failed, the segment is given up",
-		"segment", segmentName(w.active.base), "position", end, "error", err)
-	// The records of the failed group lie behind off. Cutting them off is
-	// tidiness: readers stop at end, and the next segment notes it.
-	if err := w.f.Truncate(off); err != nil {
-		j.log.Warn("cannot cut the failed segment", "segment", segmentName(w.active.base), "error", err)
+// abandon closes the file after an Open that has failed.
+func (w *writer) abandon() {
+	if w.file != nil {
+		_ = w.file.Close()
 	}
-	_ = w.f.Close()
-	w.active.end.Store(end)
-	j.mu.Lock()
-	j.allocated += off - w.active.bytes
-	w.active.bytes = off
-	j.mu.Unlock()
-	w.active, w.f, w.dirty = nil, nil, false
-	j.setHeadless(true)
-	return j.lose(err)
-}
-
-// lose notes that there is no segment to write to, tries to get another one
-// unless that was tried just now, and wraps err for those who wait.
-func (j *Journal) lose(err error) error {
-	now := j.env.Now()
-	again := noSpace(err) || now.Sub(j.w.failed) < retryAfter
-	if !noSpace(err) {
-		j.w.failed = now
-	}
-	failure := fmt.Errorf("%w: %w", ErrFailed, err)
-	if errors.Is(err, ErrFull) {
-		failure = err
-	}
-	if again || !j.tryReopen() {
-		shown := failure
-		if noSpace(err) {
-			shown = asFull(err)
-		}
-		j.mu.Lock()
-		j.refuse(shown)
-		j.mu.Unlock()
-	}
-	return failure
-}
-
-// reopen makes a new segment where there is none, at most once in
-// retryAfter, and ends the refusal that its lack has caused.
-func (j *Journal) reopen() {
-	if j.env.Now().Sub(j.w.failed) < retryAfter {
-		return
-	}
-	if j.tryReopen() {
-		j.mu.Lock()
-		j.admitAgain()
-		j.mu.Unlock()
-	}
-}
-
-// tryReopen makes a segment for what is appended from now on.
-func (j *Journal) tryReopen() bool {
-	j.mu.Lock()
-	base := j.fill.start
-	j.mu.Unlock()
-	err := j.newSegment(base)
-	if err == nil {
-		return true
-	}
-	if !noSpace(err) {
-		j.w.failed = j.env.Now()
-		j.m.errors.Inc()
-		j.log.Error("cannot make a new segment, will try again", "error", err)
-	}
-	return false
-}
-
-// finish is the writer's last act.
-func (j *Journal) finish() {
-	w := &j.w
-	if w.active == nil {
-		return
-	}
-	end := j.writtenEnd()
-	var err error
-	if w.dirty {
-		err = j.syncFile()
-	}
-	if err == nil {
-		err = w.f.Truncate(w.off)
-	}
-	if err == nil {
-		j.advance(end, end)
-	}
-	w.active.end.Store(end)
-	if err = errors.Join(err, w.f.Close()); err != nil {
-		j.closeErr = fmt.Errorf("cannot finish the journal: %w", err)
-	}
-	w.active, w.f = nil, nil
+	w.active, w.file = nil, nil
 }

@@ -68,7 +68,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	pool := &event.Pool{}
-	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, nil, a.set)
+	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, a.journal.Tail(), a.set)
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}

@@ -5,14 +5,22 @@ import "cmp"
 // tally is what became of the events of one sink, predecessors of the same
 // name included.
 type tally struct {
-	stored, deadLettered, filtered, recovered uint64
+	stored, deadLettered, filtered, lost, recovered uint64
 
 	inFlight uint64 // events that the sink is not done with, as far as they are known
 }
 
-func (o *outlet) tally() tally {
-	t := o.delivered()
-	if d, ok := o.store.Writer.(interface{ Discarded() uint64 }); ok {
+func (r *sinkRuntime) tally() tally {
+	s := r.sink.Load()
+	if s == nil {
+		return tally{}
+	}
+	l := s.Ledger()
+	t := tally{
+		stored: l.Stored, deadLettered: l.DeadLettered, filtered: l.Filtered, lost: l.Lost,
+		recovered: l.Recovered, inFlight: l.InFlight(),
+	}
+	if d, ok := r.store.Writer.(interface{ Discarded() uint64 }); ok {
 		// The store took them, and has to drop them.
 		n := min(d.Discarded(), t.stored)
 		t.stored -= n
@@ -21,37 +29,20 @@ func (o *outlet) tally() tally {
 	return t
 }
 
-// delivered is tally as the sink sees it.
-func (o *outlet) delivered() tally {
-	t := o.carry
-	s := o.sink.Load()
-	if s == nil {
-		return t
-	}
-	// What the predecessor has left is in the journal, and counts as recovered
-	// in the sink's ledger, though it is not.
-	l, left := s.Ledger(), t.inFlight
-	found := min(left, l.Recovered)
-	t.recovered += l.Recovered - found
-	t.inFlight = l.InFlight() + left - found
-	t.stored += l.Stored
-	t.filtered += l.Filtered
-	t.deadLettered += l.DeadLettered
-	return t
-}
-
 // registerLedger adds what only the wiring can tell: what has come out at the
 // other end, and what is on its way.
 //
 //	received             = accepted + rejected + duplicate
-//	accepted + recovered = stored + dead_lettered + filtered + in flight
+//	accepted + recovered = stored + dead_lettered + filtered + lost + in flight
 //
 // The second line is that of the sink that is furthest behind; each has one of
 // its own, with the label sink. recovered counts the events that an earlier
 // process accepted and that this one has read back from the journal.
 // dead_lettered counts those that the store will never take: they are in the
 // sink's dead letters or, of the embedded store, fell out of its retention
-// while they waited and are kept nowhere.
+// while they waited and are kept nowhere. lost counts those that were
+// acknowledged as less than durable and never reached the disk, or that the
+// disk has lost.
 func (a *App) registerLedger() {
 	gauge := func(name string, f func(t tally) uint64) {
 		a.set.NewGauge(name, func() float64 { return float64(f(a.ledger())) })
@@ -59,6 +50,7 @@ func (a *App) registerLedger() {
 	gauge(`penstock_events_total{outcome="stored"}`, func(t tally) uint64 { return t.stored })
 	gauge(`penstock_events_total{outcome="dead_lettered"}`, func(t tally) uint64 { return t.deadLettered })
 	gauge(`penstock_events_total{outcome="filtered"}`, func(t tally) uint64 { return t.filtered })
+	gauge(`penstock_events_total{outcome="lost"}`, func(t tally) uint64 { return t.lost })
 	gauge(`penstock_events_total{outcome="recovered"}`, func(t tally) uint64 { return t.recovered })
 	gauge(`penstock_events_in_flight`, func(t tally) uint64 { return t.inFlight })
 }
@@ -80,7 +72,7 @@ func (a *App) ledger() tally {
 		// It was not there from the beginning: what was before is stored by
 		// the others.
 		worst.recovered = 0
-		rest := worst.inFlight + worst.deadLettered + worst.filtered
+		rest := worst.inFlight + worst.deadLettered + worst.filtered + worst.lost
 		worst.stored = accepted - min(accepted, rest)
 	}
 	return worst

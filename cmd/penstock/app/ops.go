@@ -20,6 +20,7 @@ func (a *App) newOpsServer() *http.Server {
 	a.mountHealth(mux)
 	a.mountEnrichment(mux)
 	a.mountDeadLetters(mux)
+	a.mountForget(mux)
 	a.mountQueries(mux)
 	return &http.Server{
 		Handler:           mux,
@@ -63,7 +64,7 @@ func (a *App) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	a.set.WritePrometheus(w)
 	for _, o := range a.sinks.all() {
-		o.set.WritePrometheus(w)
+		o.set.Load().WritePrometheus(w)
 		o.store.set.WritePrometheus(w)
 	}
 	if a.store == nil {
@@ -121,9 +122,10 @@ func (a *App) serveReady(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(struct {
 		Ready         bool         `json:"ready"`
 		Checks        []check      `json:"checks"`
+		Orphans       []orphan     `json:"sinks_not_configured"`
 		Configuration ReloadStatus `json:"configuration"`
 		Enrichment    any          `json:"enrichment"`
-	}{ready, checks, reload, a.table.Status()})
+	}{ready, checks, a.sinks.orphans(), reload, a.table.Status()})
 }
 
 var errDraining = errors.New("shutting down")

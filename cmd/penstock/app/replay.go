@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/delivery"
 )
 
 // Replayed is what has become of the dead letters of one sink in a replay. It
@@ -57,14 +57,14 @@ func (a *App) serveReplay(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		done, err := s.Replay(r.Context())
-		if errors.Is(err, sink.ErrNoDeadLetters) && name == "" {
+		if errors.Is(err, delivery.ErrNoDeadLetters) && name == "" {
 			continue
 		}
 		part := Replayed{Sink: o.cfg.Name, Stored: done.Stored, Refused: done.Refused, Error: done.Error}
 		if err != nil {
 			part.Error, part.Ended = err.Error(), true
 			status = http.StatusBadGateway
-			if errors.Is(err, sink.ErrReplaying) {
+			if errors.Is(err, delivery.ErrReplaying) {
 				status = http.StatusConflict
 			}
 		}

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Run serves until ctx is done, then shuts down in the direction of flow and
-// returns nil, or what went wrong. It is called once.
+// returns nil, or what went wrong. It is called once. It returns when
+// shutdown_timeout has passed, even if something still runs: then its caller
+// has to end the process.
 func (a *App) Run(ctx context.Context) error {
 	background, stopBackground := context.WithCancel(context.Background())
 	defer stopBackground()
@@ -34,6 +37,8 @@ func (a *App) Run(ctx context.Context) error {
 	run("devices' listener", func() error { return a.devices.Serve(a.devicesLn) })
 	a.log.Info("serving", "devices", a.devicesLn.Addr().String(), "operator", a.opsLn.Addr().String())
 
+	running.Go(func() { a.sinks.run(background) })
+
 	var err error
 	select {
 	case <-ctx.Done():
@@ -41,41 +46,73 @@ func (a *App) Run(ctx context.Context) error {
 	case err = <-failed:
 		a.log.Error("shutting down", "error", err)
 	}
-	err = errors.Join(err, a.shutdown(stopBackground))
-	running.Wait()
-	return err
+	ended := make(chan error, 1)
+	var step atomic.Pointer[string]
+	step.Store(new(string))
+	deadline := time.NewTimer(a.reloads.config().ShutdownTimeout)
+	defer deadline.Stop()
+	go func() {
+		err := a.shutdown(stopBackground, func(s string) { step.Store(&s) })
+		running.Wait()
+		ended <- err
+	}()
+	select {
+	case shutdownErr := <-ended:
+		return errors.Join(err, shutdownErr)
+	case <-deadline.C:
+		// Something hangs that takes no deadline of its own: a sync of a disk,
+		// a store that closes. Our caller ends the process.
+		left := a.ledger().inFlight
+		a.log.Error("shutdown_timeout has passed; stopped at once, what was acknowledged and is not stored is delivered from the journal after the next start",
+			"while", *step.Load(), "events_left_in_journal", left)
+		return errors.Join(err, fmt.Errorf("%w while %s; %d events are left in the journal", errShutdownTimeout, *step.Load(), left))
+	}
 }
+
+var errShutdownTimeout = errors.New("shutdown_timeout has passed")
+
+// orderlyShare is the part of shutdown_timeout in which everything should end
+// by itself, so that what is left can be counted before the rest is over.
+const orderlyShare = 0.9
 
 // shutdown goes in the direction of flow: stop accepting, finish requests,
 // drain the pool, flush the sinks, close journal and store. What is left at
 // the deadline is counted; it is in the journal and is delivered after the
-// next start.
-func (a *App) shutdown(stopBackground func()) error {
+// next start. It calls step with what it is going to do.
+func (a *App) shutdown(stopBackground func(), step func(string)) error {
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), a.reloads.config().ShutdownTimeout)
+	limit := a.reloads.config().ShutdownTimeout
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(orderlyShare*float64(limit)))
 	defer cancel()
 	var errs []error
-	try := func(what string, err error) {
-		if err != nil {
+	try := func(what string, f func() error) {
+		step(what)
+		if err := f(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
 
 	a.draining.Store(true)
 	a.devices.Drain()
-	try("finishing requests", a.devices.Shutdown(ctx))
-	a.intake.Close()
-	left, err := a.sinks.close(ctx)
-	try("flushing the sinks", err)
-	try("closing the journal", a.journal.Close())
+	left := 0
+	try("finishing requests", func() error { return a.devices.Shutdown(ctx) })
+	try("emptying the pool", func() error { a.intake.Close(); return nil })
+	try("flushing the sinks", func() (err error) {
+		left, err = a.sinks.close(ctx)
+		return err
+	})
+	try("closing the journal", a.journal.Close)
 	stopBackground()
 	// The operator's listener lives long enough to show the end, but its
 	// queries must be over before the store closes.
-	if err := a.ops.Shutdown(ctx); err != nil {
-		try("closing the operator's listener", errors.Join(err, a.ops.Close()))
-	}
+	try("closing the operator's listener", func() error {
+		if err := a.ops.Shutdown(ctx); err != nil {
+			return errors.Join(err, a.ops.Close())
+		}
+		return nil
+	})
 	if a.store != nil {
-		try("closing the store", a.store.Close())
+		try("closing the store", a.store.Close)
 	}
 
 	a.log.Info("stopped", "took", time.Since(start).Round(time.Millisecond), "events_left_in_journal", left)

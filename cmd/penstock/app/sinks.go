@@ -19,21 +19,27 @@ import (
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/deadletter"
+	"github.com/penstock-io/penstock/sink/delivery"
+	"github.com/penstock-io/penstock/sink/delivery/filter"
 )
 
 // sinkSet is the sinks of the service, which come and go while it runs.
 //
-// A sink that is new begins at a position of the journal. From there on it
-// misses nothing, because it is made known to the intake before the journal's
-// end is looked up for it (see outlet.begin): what lies before that end it
-// reads from disk, what comes after is offered to it.
+// The intake hands batches over in the journal's order, and tells a sink that
+// begins between which two batches it does (ingest.Joint). What lies before
+// that joint the sink reads from disk, what comes after is offered to it, so
+// it misses nothing. A sink that ends knows its last batch in the same way,
+// and its successor takes up there.
+//
+// A sink that cannot begin stays in the set. The journal keeps what it would
+// have got, and run tries again.
 type sinkSet struct {
 	journal  *journal.Journal
-	enricher sink.Enricher
+	intake   *ingest.Intake
+	enricher delivery.Enricher
 	pool     *event.Pool
 	log      *slog.Logger
 	open     func(cfg config.Sink, set *metrics.Set) (sink.Writer, func() error, error)
-	publish  func([]ingest.Sink) // makes the intake use them
 	stages   *metrics.Set
 
 	letterDir string
@@ -41,21 +47,16 @@ type sinkSet struct {
 
 	changing sync.Mutex // held while the set changes
 	closed   bool       // guarded by changing
-	current  atomic.Pointer[[]*outlet]
+	current  atomic.Pointer[[]*sinkRuntime]
 }
 
-// How long a sink that is changed or removed may take to write what it has in
-// memory, and how long any sink may whose store is away. What is left is in
-// the journal.
-const (
-	patience     = 3 * time.Second
-	patienceAway = time.Second
-)
+// retryBroken is how often a sink that could not begin is tried again.
+const retryBroken = 5 * time.Second
 
 var errClosing = errors.New("shutting down")
 
 // all returns the sinks, in the order of the configuration, for reading only.
-func (s *sinkSet) all() []*outlet {
+func (s *sinkSet) all() []*sinkRuntime {
 	if list := s.current.Load(); list != nil {
 		return *list
 	}
@@ -73,15 +74,19 @@ func (s *sinkSet) apply(ctx context.Context, wanted []config.Sink) (change, erro
 	if s.closed {
 		return change{}, errClosing
 	}
+	// Until the sinks that are wanted have their positions, they look as if
+	// nobody wanted them.
+	s.journal.ReclaimOrphans(false)
+	defer s.journal.ReclaimOrphans(true)
 	var (
 		done        change
-		next, fresh []*outlet
-		old         = map[*outlet]*outlet{} // successor -> predecessor
+		next, fresh []*sinkRuntime
+		old         = map[*sinkRuntime]*sinkRuntime{} // successor -> predecessor
 		gone        = slices.Clone(s.all())
 	)
 	for _, cfg := range wanted {
-		i := slices.IndexFunc(gone, func(o *outlet) bool { return o.cfg.Name == cfg.Name })
-		var before *outlet
+		i := slices.IndexFunc(gone, func(r *sinkRuntime) bool { return r.cfg.Name == cfg.Name })
+		var before *sinkRuntime
 		if i >= 0 {
 			before = gone[i]
 			gone = slices.Delete(gone, i, i+1)
@@ -90,184 +95,225 @@ func (s *sinkSet) apply(ctx context.Context, wanted []config.Sink) (change, erro
 				continue
 			}
 		}
-		o, err := s.prepare(cfg, before)
+		r, err := s.prepare(cfg, before)
 		if err != nil {
 			s.discard(fresh, old)
 			return change{}, fmt.Errorf("sink %s: %w", cfg.Name, err)
 		}
-		next, fresh = append(next, o), append(fresh, o)
+		next, fresh = append(next, r), append(fresh, r)
 		if before == nil {
 			done.added = append(done.added, cfg.Name)
 		} else {
-			old[o] = before
+			old[r] = before
 			done.changed = append(done.changed, cfg.Name)
 		}
 	}
 	// From here on nothing fails that could be taken back.
-	s.show(next)
-	var work sync.WaitGroup
-	for _, o := range fresh {
-		work.Go(func() { s.begin(ctx, o, old[o]) })
+	for _, r := range gone {
+		done.removed = append(done.removed, r.cfg.Name)
 	}
-	for _, o := range gone {
-		done.removed = append(done.removed, o.cfg.Name)
-		work.Go(func() { s.retire(ctx, o) })
+	s.replace(ctx, next, fresh, old, gone)
+	for _, o := range s.orphans() {
+		s.log.Warn("the journal keeps what a sink that is not configured has not got; `penstock sink forget` gives it up",
+			"sink", o.Name, "backlog_bytes", o.Backlog)
 	}
-	work.Wait()
-	s.dropStrangers()
 	return done, nil
 }
 
-// prepare makes what the sink needs but itself.
-func (s *sinkSet) prepare(cfg config.Sink, before *outlet) (*outlet, error) {
-	o := &outlet{cfg: cfg, set: metrics.NewSet(), late: s.current.Load() != nil}
+// prepare makes everything of a sink that can fail because of its
+// configuration.
+func (s *sinkSet) prepare(cfg config.Sink, before *sinkRuntime) (*sinkRuntime, error) {
+	r := &sinkRuntime{cfg: cfg, late: s.current.Load() != nil}
+	r.set.Store(metrics.NewSet())
 	if before != nil {
-		o.late = before.late
+		r.late = before.late
 	}
 	if before != nil && sameStore(before.cfg, cfg) {
-		o.store = before.store
+		r.store = before.store
 	} else {
 		set := metrics.NewSet()
 		w, closeStore, err := s.open(cfg, set)
 		if err != nil {
 			return nil, err
 		}
-		o.store = &store{Writer: w, close: closeStore, set: set}
+		r.store = &store{Writer: w, close: closeStore, set: set}
 	}
-	o.isNew = !slices.Contains(s.journal.Consumers(), cfg.Name)
+	r.isNew = !slices.Contains(s.journal.Consumers(), cfg.Name)
 	start := s.journal.Tail()
 	if cfg.From == config.FromOldest {
 		start = 0
 	}
 	var err error
-	if o.consumer, err = s.journal.Consumer(cfg.Name, start); err != nil {
-		if before == nil || before.store != o.store {
-			err = errors.Join(err, o.store.close())
+	if r.consumer, err = s.journal.Consumer(cfg.Name, start); err != nil {
+		if before == nil || before.store != r.store {
+			err = errors.Join(err, r.store.close())
 		}
 		return nil, fmt.Errorf("cannot find its position in the journal: %w", err)
 	}
-	return o, nil
+	return r, nil
 }
 
 // sameStore reports whether both write to the same place in the same way, so
 // that one may take over the other's connections and what it knows of them.
 func sameStore(a, b config.Sink) bool {
 	for _, x := range []*config.Sink{&a, &b} {
-		x.Delivery, x.Filter, x.From = sink.Config{}, sink.Filter{}, ""
+		x.Delivery, x.Filter, x.From = delivery.Config{}, filter.Filter{}, ""
 	}
 	return reflect.DeepEqual(a, b)
 }
 
 // discard undoes prepare for sinks that never began.
-func (s *sinkSet) discard(fresh []*outlet, old map[*outlet]*outlet) {
-	for _, o := range fresh {
-		if before := old[o]; before == nil || before.store != o.store {
-			_ = o.store.close()
+func (s *sinkSet) discard(fresh []*sinkRuntime, old map[*sinkRuntime]*sinkRuntime) {
+	for _, r := range fresh {
+		if before := old[r]; before == nil || before.store != r.store {
+			_ = r.store.close()
 		}
-		if !o.isNew {
+		if !r.isNew {
 			continue
 		}
-		if err := s.journal.DropConsumer(o.cfg.Name); err != nil {
-			s.log.Warn("cannot take back the position of a sink that was not added", "sink", o.cfg.Name, "error", err)
+		if err := s.journal.DropConsumer(r.cfg.Name); err != nil {
+			s.log.Warn("cannot take back the position of a sink that was not added", "sink", r.cfg.Name, "error", err)
 		}
 	}
 }
 
-// show makes the intake, and everybody who looks, use list.
-func (s *sinkSet) show(list []*outlet) {
-	s.current.Store(&list)
-	sinks := make([]ingest.Sink, len(list))
-	for i, o := range list {
-		sinks[i] = o
-	}
-	s.publish(sinks)
-}
-
-// begin starts o where before, if there is one, stops.
-func (s *sinkSet) begin(ctx context.Context, o, before *outlet) {
-	log := s.log.With("sink", o.cfg.Name)
-	var held *sink.Held
-	if before != nil {
-		s.end(ctx, before)
-		o.carry = before.delivered()
-		if before.store == o.store {
-			held = before.sink.Load().Held()
-		} else if err := before.store.close(); err != nil {
-			log.Warn("cannot close what the sink wrote to", "error", err)
+// replace makes next the set: gone and the predecessors in old end, fresh ones
+// begin.
+func (s *sinkSet) replace(ctx context.Context, next, fresh []*sinkRuntime, old map[*sinkRuntime]*sinkRuntime, gone []*sinkRuntime) {
+	s.current.Store(&next)
+	// Those that end get nothing any more, so they are done soon.
+	var end ingest.Joint
+	s.intake.SetSinks(func(j ingest.Joint) []ingest.Sink {
+		end = j
+		return s.begun()
+	})
+	var work sync.WaitGroup
+	for _, r := range fresh {
+		if before := old[r]; before != nil {
+			work.Go(func() { s.succeed(ctx, r, before, end) })
 		}
 	}
-	err := o.begin(func() (*sink.Sink, error) { return s.newSink(o, held) })
-	if err != nil {
-		o.broken.Store(&err)
-		log.Error("sink cannot begin; the journal keeps what it would have got", "error", err)
+	for _, r := range gone {
+		work.Go(func() { s.retire(ctx, r) })
+	}
+	work.Wait()
+	s.begin(fresh)
+}
+
+// begun returns those sinks of the set that deliver.
+func (s *sinkSet) begun() []ingest.Sink {
+	var list []ingest.Sink
+	for _, r := range s.all() {
+		if d := r.sink.Load(); d != nil {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// begin starts sinks of the set that do not deliver yet. Those that cannot are
+// broken.
+func (s *sinkSet) begin(list []*sinkRuntime) {
+	for _, r := range list {
+		if err := r.open(s); err != nil {
+			s.fail(r, err)
+		}
+	}
+	// The order matters: a sink gets batches as soon as it is in the intake's
+	// list, and begins with the one behind the joint.
+	s.intake.SetSinks(func(j ingest.Joint) []ingest.Sink {
+		for _, r := range list {
+			if r.letters == nil {
+				continue
+			}
+			if err := r.begin(s, j); err != nil {
+				s.fail(r, err)
+			}
+		}
+		return s.begun()
+	})
+	for _, r := range list {
+		if d := r.sink.Load(); d != nil {
+			s.log.Info("sink begins", "sink", r.cfg.Name, "type", r.cfg.Type, "backlog_bytes", d.State().Backlog)
+			d.Start()
+		}
+	}
+}
+
+// fail notes that r cannot begin, and closes what it has opened for it.
+func (s *sinkSet) fail(r *sinkRuntime, err error) {
+	err = errors.Join(err, r.closeFiles())
+	r.set.Store(metrics.NewSet()) // what has been registered refers to what is closed
+	if old := r.broken.Swap(&err); old == nil || (*old).Error() != err.Error() {
+		s.log.Error("sink cannot begin, will be tried again; the journal keeps what it would get", "sink", r.cfg.Name, "error", err)
+	}
+}
+
+// succeed ends before, which got its last batch before the joint end, and
+// makes r its successor.
+func (s *sinkSet) succeed(ctx context.Context, r, before *sinkRuntime, end ingest.Joint) {
+	s.end(ctx, before)
+	switch d := before.sink.Load(); {
+	case d != nil:
+		r.before = &predecessor{d.Progress(), end}
+	default:
+		r.before = before.before // it could not begin itself
+	}
+	if before.store == r.store {
 		return
 	}
-	log.Info("sink begins", "type", o.cfg.Type, "backlog_bytes", o.consumer.Backlog())
-}
-
-func (s *sinkSet) newSink(o *outlet, held *sink.Held) (*sink.Sink, error) {
-	low, done := o.consumer.Progress()
-	o.backlog = s.journal.NewReader(low)
-	var err error
-	if o.letters, err = deadletter.Open(s.letterDir, o.cfg.Name, s.letterCfg, s.log, o.set); err != nil {
-		return nil, err
+	if r.before != nil {
+		// What before had delivered and not persisted may be lost by its
+		// store, and nobody would hear of it any more.
+		r.before.progress.Rewind(time.Now(), before.cfg.Delivery.Hold)
 	}
-	return sink.New(o.cfg.Name, o.cfg.Delivery, sink.Target{
-		Writer:      o.store.Writer,
-		Filter:      o.cfg.Filter,
-		DeadLetters: o.letters,
-	}, sink.Source{
-		Backlog:    o.backlog,
-		Checkpoint: checkpoint{o.consumer},
-		Enricher:   s.enricher,
-		Pool:       s.pool,
-		Low:        low,
-		Done:       done,
-		Held:       held,
-		Tail:       s.journal.Tail(),
-		Safe:       s.journal.Committed,
-		Stages:     s.stages,
-	}, s.log, o.set)
+	if err := before.store.close(); err != nil {
+		s.log.Warn("cannot close what the sink wrote to", "sink", r.cfg.Name, "error", err)
+	}
 }
 
 // end ends delivery of a sink that is changed or removed.
-func (s *sinkSet) end(ctx context.Context, o *outlet) {
-	ctx, cancel := patient(ctx, o)
+func (s *sinkSet) end(ctx context.Context, r *sinkRuntime) {
+	ctx, cancel := r.drainContext(ctx)
 	defer cancel()
-	left, err := o.end(ctx)
-	s.log.Debug("sink ended", "sink", o.cfg.Name, "events_left_in_memory", left, "error", err)
+	left, err := r.end(ctx)
+	s.log.Debug("sink ended", "sink", r.cfg.Name, "events_left_in_memory", left, "error", err)
 }
 
-// retire ends a sink for good.
-func (s *sinkSet) retire(ctx context.Context, o *outlet) {
-	s.end(ctx, o)
-	if err := o.store.close(); err != nil {
-		s.log.Warn("cannot close what a removed sink wrote to", "sink", o.cfg.Name, "error", err)
+// retire ends a sink that the configuration does not have any more. The
+// journal keeps its backlog, until the sink comes back or is forgotten.
+func (s *sinkSet) retire(ctx context.Context, r *sinkRuntime) {
+	s.end(ctx, r)
+	if err := r.store.close(); err != nil {
+		s.log.Warn("cannot close what a removed sink wrote to", "sink", r.cfg.Name, "error", err)
 	}
+	r.consumer.Detach()
 }
 
-// dropStrangers makes the journal forget the positions of sinks that are not
-// there any more, which would keep it from removing segments.
-func (s *sinkSet) dropStrangers() {
-	for name, st := range s.journal.Stats().Consumers {
-		if slices.ContainsFunc(s.all(), func(o *outlet) bool { return o.cfg.Name == name }) {
-			continue
+// run tries again what could not begin, until ctx is done.
+func (s *sinkSet) run(ctx context.Context) {
+	ticker := time.NewTicker(retryBroken)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			s.retry()
 		}
-		s.log.Warn("sink removed; what it had not delivered is given up", "sink", name, "backlog_bytes", st.Backlog)
-		if err := s.journal.DropConsumer(name); err != nil {
-			s.log.Error("cannot forget the position of a removed sink; the journal keeps what it had not delivered until the next start", "sink", name, "error", err)
-		}
 	}
 }
 
-// patient returns a context that ends when it makes no sense any more to wait
-// for the sink to write what it has in memory.
-func patient(ctx context.Context, o *outlet) (context.Context, context.CancelFunc) {
-	limit := patience
-	if o.err() != nil {
-		limit = patienceAway
+func (s *sinkSet) retry() {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if s.closed {
+		return
 	}
-	return context.WithTimeout(ctx, limit)
+	broken := slices.DeleteFunc(slices.Clone(s.all()), func(r *sinkRuntime) bool { return r.sink.Load() != nil })
+	if len(broken) > 0 {
+		s.begin(broken)
+	}
 }
 
 // close ends all sinks at once, bounded by ctx, and returns how many events
@@ -282,21 +328,21 @@ func (s *sinkSet) close(ctx context.Context) (left int, err error) {
 		errs []error
 		work sync.WaitGroup
 	)
-	for _, o := range s.all() {
+	for _, r := range s.all() {
 		work.Go(func() {
 			ctx := ctx
-			if o.err() != nil {
+			if r.err() != nil {
 				var cancel context.CancelFunc
-				ctx, cancel = patient(ctx, o)
+				ctx, cancel = r.drainContext(ctx)
 				defer cancel()
 			}
-			n, err := o.end(ctx)
-			err = errors.Join(err, o.store.close())
+			n, err := r.end(ctx)
+			err = errors.Join(err, r.store.close())
 			mu.Lock()
 			defer mu.Unlock()
 			left = max(left, n)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("sink %s: %w", o.cfg.Name, err))
+				errs = append(errs, fmt.Errorf("sink %s: %w", r.cfg.Name, err))
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func (a *App) openSinks(pool *event.Pool) error {
 		pool:     pool,
 		log:      a.log,
 		open:     a.openStore,
-		publish:  a.intake.SetSinks,
+		intake:   a.intake,
 		stages:   a.set,
 
 		letterDir: filepath.Join(a.cfg.DataDir, deadletter.Dir),

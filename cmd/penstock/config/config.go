@@ -26,8 +26,8 @@ import (
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
-	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/deadletter"
+	"github.com/penstock-io/penstock/sink/delivery"
 	"github.com/penstock-io/penstock/sink/embedded"
 )
 
@@ -57,7 +57,7 @@ type Config struct {
 	Pool        ingest.Config     `yaml:"pool" help:"The workers between the journal and the sinks."`
 	Enrichment  enrich.Config     `yaml:"enrichment" help:"Labels that are added to events by their device."`
 	Store       Store             `yaml:"store" help:"The store in the process: VictoriaMetrics' engine."`
-	Delivery    sink.Config       `yaml:"delivery" help:"Batching and retries on the way into the embedded store. Sinks have such a section each."`
+	Delivery    delivery.Config   `yaml:"delivery" help:"Batching and retries on the way into the embedded store. Sinks have such a section each."`
 	DeadLetters deadletter.Config `yaml:"dead_letters" help:"What a store refuses for ever: it is kept on disk, for each sink in a directory of its own."`
 	Sinks       []Sink            `yaml:"sinks" help:"Stores beside the embedded one, or instead of it. Each gets every event, has its own position in the journal, and holds back no other. They can be added, changed and removed while the service runs."`
 }
@@ -85,7 +85,7 @@ func Default() Config {
 		Journal:     journal.DefaultConfig(),
 		Pool:        ingest.DefaultConfig(),
 		Enrichment:  enrich.DefaultConfig(),
-		Delivery:    sink.DefaultConfig(),
+		Delivery:    delivery.DefaultConfig(),
 		Store:       Store{Enabled: true, Config: embedded.DefaultConfig()},
 		DeadLetters: deadletter.DefaultConfig(),
 	}

@@ -9,7 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/delivery"
+	"github.com/penstock-io/penstock/sink/delivery/filter"
 	"github.com/penstock-io/penstock/sink/embedded"
 	"github.com/penstock-io/penstock/sink/file"
 	"github.com/penstock-io/penstock/sink/influx"
@@ -58,8 +59,8 @@ type Sink struct {
 	// From is now or oldest.
 	From string `yaml:"from" default:"now" help:"Where a sink that is new begins: now, or oldest, with everything that the journal still holds for other sinks. It has no meaning for a sink that has been there before."`
 
-	Filter   sink.Filter `yaml:"filter" help:"Which events the sink gets. Everything, if nothing is set."`
-	Delivery sink.Config `yaml:"delivery" help:"Batching and retries on the way into this store."`
+	Filter   filter.Filter   `yaml:"filter" help:"Which events the sink gets. Everything, if nothing is set."`
+	Delivery delivery.Config `yaml:"delivery" help:"Batching and retries on the way into this store."`
 
 	RemoteWrite remotewrite.Config `yaml:"remote_write" when:"remote_write" help:"Prometheus remote write: VictoriaMetrics, Prometheus, Mimir, Thanos, Cortex."`
 	Influx      influx.Config      `yaml:"influx" when:"influx" help:"InfluxDB's line protocol: InfluxDB 1 to 3, QuestDB, VictoriaMetrics."`
@@ -73,7 +74,7 @@ func (s *Sink) SetDefaults() {
 	*s = Sink{
 		Type:        s.Type,
 		From:        FromNow,
-		Delivery:    sink.DefaultRemoteConfig(),
+		Delivery:    delivery.DefaultRemoteConfig(),
 		RemoteWrite: remotewrite.DefaultConfig(),
 		Influx:      influx.DefaultConfig(),
 		Postgres:    postgres.DefaultConfig(),

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/delivery"
 )
 
 func TestSinksOfAFile(t *testing.T) {
@@ -36,7 +36,7 @@ sinks:
 		t.Fatalf("got %+v", cfg)
 	}
 	central, db := cfg.Sinks[0], cfg.Sinks[1]
-	if central.From != FromNow || central.Delivery.BatchBytes != 16<<20 || central.Delivery.Hold != sink.DefaultRemoteConfig().Hold || central.RemoteWrite.Timeout != 30*time.Second ||
+	if central.From != FromNow || central.Delivery.BatchBytes != 16<<20 || central.Delivery.Hold != delivery.DefaultRemoteConfig().Hold || central.RemoteWrite.Timeout != 30*time.Second ||
 		central.RemoteWrite.TLS.CAFile != "/etc/ca.pem" || central.Filter.ExcludeLabels["site"][1] != "/test-[0-9]+/" {
 		t.Errorf("central is %+v", central)
 	}

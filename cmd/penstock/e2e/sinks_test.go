@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -52,6 +56,10 @@ type readiness struct {
 			Backlog int64 `json:"backlog_bytes"`
 		}
 	}
+	Orphans []struct {
+		Name    string
+		Backlog int64 `json:"backlog_bytes"`
+	} `json:"sinks_not_configured"`
 	Configuration struct {
 		LoadedAt    time.Time `json:"loaded_at"`
 		LastError   string    `json:"last_error"`
@@ -96,6 +104,30 @@ func (s *server) reload(file, text string) {
 		}
 		return nil
 	})
+}
+
+// scrapeAlways scrapes the metrics, and looks whether each sink's ledger
+// balances, until the function that it returns is called. With the race
+// detector it shows what reads without a lock.
+func (s *server) scrapeAlways() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.ops+"/metrics", nil)
+			if err != nil {
+				s.t.Error(err)
+				return
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				continue // the server is stopped
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }
 
 // behind returns how many bytes of the journal a sink has not finished.
@@ -191,6 +223,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	l := newLoad(t, 8)
 	base := time.Now().UnixMilli()
 	l.start(s, base)
+	defer s.scrapeAlways()()
 	l.more(t, 2000)
 	settings := "delivery: {sync_interval: 500ms}\nsinks:\n"
 
@@ -249,7 +282,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	if now, _ := one.count(); now != stored {
 		t.Error("a sink that was removed still gets events")
 	}
-	if _, metrics := s.get("/metrics"); strings.Contains(metrics, "central") {
+	if _, metrics := s.get("/metrics"); strings.Contains(metrics, `penstock_sink_up{sink="central"}`) {
 		t.Errorf("its metrics are still there")
 	}
 	s.terminate()
@@ -326,8 +359,10 @@ func TestInvalidReloadIsRefused(t *testing.T) {
 	s.terminate()
 }
 
-// TestSinkIsRemovedBetweenRuns starts again without a sink that owed events:
-// its position goes, and the log says what is given up.
+// TestSinkIsRemovedBetweenRuns starts again without a sink that owed events, as
+// happens when the configuration file is forgotten once: the journal keeps
+// them, everybody who looks is told, and they are delivered when the sink is
+// back, or given up when the operator says so.
 func TestSinkIsRemovedBetweenRuns(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -337,30 +372,124 @@ func TestSinkIsRemovedBetweenRuns(t *testing.T) {
 	s.mustPost(`{"device":"d","values":{"n":1}}`, 204)
 	s.caughtUp("embedded")
 	s.terminate()
-	if out := penstock(t, "journal", "inspect", dir); !strings.Contains(out, "central") || !strings.Contains(out, "embedded") {
-		t.Errorf("the journal has not a position for each sink:\n%s", out)
-	}
 
-	// As long as it is configured, a restart does not cost it anything.
+	bare := filepath.Join(t.TempDir(), "bare.yaml")
+	writeFile(t, bare, fmt.Sprintf("data_dir: %s\n", dir))
+	if out := penstock(t, "sink", "list", "--config", bare, "--ops-listen", "127.0.0.1:1"); !regexp.MustCompile(`central .*not configured.* [1-9]`).MatchString(out) {
+		t.Errorf("sink list does not tell of it:\n%s", out)
+	}
+	s = start(t, dir)
+	s.mustPost(`{"device":"d","values":{"n":2}}`, 204)
+	s.caughtUp("embedded")
+	if log := s.logText(); !regexp.MustCompile(`not configured.*sink=central backlog_bytes=[1-9]`).MatchString(log) {
+		t.Errorf("the log does not tell of it:\n%s", log)
+	}
+	if got := s.readyz(); !got.Ready || len(got.Orphans) != 1 || got.Orphans[0].Name != "central" || got.Orphans[0].Backlog == 0 {
+		t.Errorf("/readyz says %+v", got)
+	}
+	if n := s.metric(`penstock_journal_orphan_backlog_bytes{sink="central"}`); n == 0 {
+		t.Error("the metric is 0")
+	}
+	ops := strings.TrimPrefix(s.ops, "http://")
+	if out := penstock(t, "sink", "list", "--config", bare, "--ops-listen", ops); !regexp.MustCompile(`central .*not configured.* [1-9]`).MatchString(out) {
+		t.Errorf("sink list does not tell of it:\n%s", out)
+	}
+	s.terminate()
+
+	// It is back, and gets what came while it was away from the configuration.
 	r.away.Store(false)
 	s = start(t, dir, "--config", file)
 	s.caughtUp("central")
-	if stored, _ := r.count(); stored != 1 {
-		t.Errorf("%d samples after the restart, want 1", stored)
+	if stored, again := r.count(); stored != 2 || again != 0 {
+		t.Errorf("%d samples, %d of them twice; want 2 and 0", stored, again)
 	}
 	r.away.Store(true)
-	s.mustPost(`{"device":"d","values":{"n":2}}`, 204)
+	s.mustPost(`{"device":"d","values":{"n":3}}`, 204)
 	s.caughtUp("embedded")
-	s.terminate()
+	if out, err := tryPenstock("sink", "forget", "central", "--config", file, "--ops-listen", strings.TrimPrefix(s.ops, "http://")); err == nil || !strings.Contains(out, "take it out first") {
+		t.Errorf("a sink that is configured: %v, %s", err, out)
+	}
 
-	s = start(t, dir)
-	if log := s.logText(); !regexp.MustCompile(`given up" sink=central backlog_bytes=[1-9]`).MatchString(log) {
-		t.Errorf("the log does not say what was given up:\n%s", log)
+	// Taken out while the service runs, and forgotten.
+	s.reload(file, fmt.Sprintf("data_dir: %s\n", dir))
+	ops = strings.TrimPrefix(s.ops, "http://")
+	if got := s.readyz(); len(got.Orphans) != 1 {
+		t.Errorf("/readyz says %+v", got)
+	}
+	if out := penstock(t, "sink", "forget", "central", "--config", file, "--ops-listen", ops); !strings.Contains(out, "central: forgotten") {
+		t.Errorf("forget prints %s", out)
+	}
+	if got := s.readyz(); len(got.Orphans) != 0 {
+		t.Errorf("/readyz says %+v", got)
+	}
+	if out, err := tryPenstock("sink", "forget", "central", "--config", file, "--ops-listen", ops); err == nil || !strings.Contains(out, "keeps nothing") {
+		t.Errorf("forgotten twice: %v, %s", err, out)
 	}
 	s.terminate()
 	if out := penstock(t, "journal", "inspect", dir); strings.Contains(out, "central") {
 		t.Errorf("the position is still there:\n%s", out)
 	}
+	if out, err := tryPenstock("sink", "forget", "central", "--config", file, "--ops-listen", "127.0.0.1:1"); err == nil || !strings.Contains(out, "keeps nothing") {
+		t.Errorf("forgotten while nothing runs: %v, %s", err, out)
+	}
+}
+
+// TestSinkCannotBegin has a file where the directory of a sink's dead letters
+// should be. The sink begins by itself when it is gone, and gets everything;
+// until then it costs no other sink anything, and neither does a reload.
+func TestSinkCannotBegin(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := newReceiver(t)
+	blocked := filepath.Join(dir, "deadletters", "central")
+	if err := os.MkdirAll(filepath.Dir(blocked), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settings := "delivery: {sync_interval: 500ms}\nsinks:\n"
+	s, file := configured(t, dir, settings+remoteWrite("central", r, quick))
+	l := newLoad(t, 4)
+	base := time.Now().UnixMilli()
+	l.start(s, base)
+	l.more(t, 500)
+	broken := func() {
+		t.Helper()
+		for _, c := range s.readyz().Checks {
+			if c.Name == "sink/central" && (c.OK || !strings.Contains(c.Detail, "deadletters/central")) {
+				t.Errorf("/readyz says of it %+v", c)
+			}
+		}
+	}
+	broken()
+	for i := range 3 {
+		s.reload(file, settings+remoteWrite("central", r, strings.Replace(quick, "batch_age: 20ms", fmt.Sprintf("batch_age: %dms", 30+i), 1)))
+		l.more(t, 200)
+		broken()
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, func() error {
+		if got := s.readyz().sinks(); got != "embedded central" {
+			return fmt.Errorf("sinks are %s", got)
+		}
+		return nil
+	})
+	l.more(t, 500)
+	l.stop()
+	s.caughtUp("central")
+	if n, wrong := r.missing(l, base, nil); n != 0 || wrong != "" {
+		t.Errorf("%d events did not reach the sink; %s", n, wrong)
+	}
+	if _, again := r.count(); again != 0 {
+		t.Errorf("%d samples were sent twice", again)
+	}
+	if lost, twice := l.check(s, base); lost != 0 || twice != 0 {
+		t.Errorf("the embedded store lost %d events, and has %d twice", lost, twice)
+	}
+	s.terminate()
 }
 
 // TestStoreSwitchedOff has remote sinks only.
@@ -402,13 +531,19 @@ func TestStoreSwitchedOff(t *testing.T) {
 // penstock executes a command that has to succeed, and returns what it prints.
 func penstock(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(binary, args...)
-	cmd.Env = cleanEnv()
-	out, err := cmd.CombinedOutput()
+	out, err := tryPenstock(args...)
 	if err != nil {
 		t.Fatalf("penstock %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
-	return string(out)
+	return out
+}
+
+// tryPenstock is penstock for a command that may fail.
+func tryPenstock(args ...string) (string, error) {
+	cmd := exec.Command(binary, args...)
+	cmd.Env = cleanEnv()
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // position returns, for each device, the number of the first event whose
