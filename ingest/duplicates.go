@@ -9,9 +9,9 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// window is how many sequence numbers behind the newest are remembered for
+// remembered is how many sequence numbers behind the newest are remembered for
 // each boot of a device.
-const window = 64
+const remembered = 64
 
 // shards keep requests from waiting for one another.
 const shards = 16
@@ -20,7 +20,7 @@ const shards = 16
 // that did not hear the answer may send again. It is an economy, not the
 // guarantee: the store keeps one sample per series and millisecond anyway.
 // It therefore never takes a new envelope for an old one: what is older than
-// the window, or was forgotten, counts as new. It starts empty.
+// the remembered numbers, or was forgotten, counts as new. It starts empty.
 //
 // Memory is bounded by two generations of at most half the configured number
 // of devices each: when the young one is full, the old one is forgotten.
@@ -47,7 +47,7 @@ type sequence struct {
 }
 
 func (s sequence) has(n uint64) bool {
-	return n <= s.newest && s.newest-n < window && s.seen&(1<<(s.newest-n)) != 0
+	return n <= s.newest && s.newest-n < remembered && s.seen&(1<<(s.newest-n)) != 0
 }
 
 func (s sequence) with(n uint64) sequence {
@@ -55,11 +55,11 @@ func (s sequence) with(n uint64) sequence {
 	case s.seen == 0:
 		return sequence{newest: n, seen: 1}
 	case n > s.newest:
-		if shift := n - s.newest; shift < window {
+		if shift := n - s.newest; shift < remembered {
 			return sequence{newest: n, seen: s.seen<<shift | 1}
 		}
 		return sequence{newest: n, seen: 1}
-	case s.newest-n < window:
+	case s.newest-n < remembered:
 		s.seen |= 1 << (s.newest - n)
 	}
 	return s

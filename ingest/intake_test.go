@@ -13,8 +13,8 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// rooms stands in for journal, enrichment and sink, and counts.
-type rooms struct {
+// neighbours stands in for journal, enrichment and sink, and counts.
+type neighbours struct {
 	mu        sync.Mutex
 	seq       uint64
 	next      event.Position
@@ -25,7 +25,7 @@ type rooms struct {
 	skipped   int
 }
 
-func (r *rooms) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
+func (r *neighbours) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seq++
@@ -39,30 +39,30 @@ func (r *rooms) AppendBatch(b *event.Batch, want event.Ack) (event.Ack, error) {
 	return want, nil
 }
 
-func (r *rooms) Ready() error {
+func (r *neighbours) Ready() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.err
 }
 
-func (r *rooms) Enrich(*event.Batch) {
+func (r *neighbours) Enrich(*event.Batch) {
 	if r.hold != nil {
 		<-r.hold
 	}
 }
 
-func (r *rooms) Screen(*event.Batch) {}
+func (r *neighbours) Screen(*event.Batch) {}
 
-func (r *rooms) count(n *int) {
+func (r *neighbours) count(n *int) {
 	r.mu.Lock()
 	*n++
 	r.mu.Unlock()
 }
 
-func (r *rooms) Offer(*event.Batch)    { r.count(&r.offered) }
-func (r *rooms) Skip(event.Range, int) { r.count(&r.skipped) }
+func (r *neighbours) Offer(*event.Batch)    { r.count(&r.offered) }
+func (r *neighbours) Skip(event.Range, int) { r.count(&r.skipped) }
 
-func newTestIntake(t *testing.T, r *rooms, cfg Config) *Intake {
+func newTestIntake(t *testing.T, r *neighbours, cfg Config) *Intake {
 	t.Helper()
 	in, err := New(cfg, r, r, 0, metrics.NewSet())
 	if err != nil {
@@ -74,7 +74,7 @@ func newTestIntake(t *testing.T, r *rooms, cfg Config) *Intake {
 
 func TestEveryAcceptedBatchReachesTheSink(t *testing.T) {
 	t.Parallel()
-	r := &rooms{}
+	r := &neighbours{}
 	in := newTestIntake(t, r, DefaultConfig())
 	p := &event.Pool{}
 	var wg sync.WaitGroup
@@ -98,7 +98,7 @@ func TestEveryAcceptedBatchReachesTheSink(t *testing.T) {
 // left to be read from the journal, and Accept does not wait.
 func TestFullPoolSkips(t *testing.T) {
 	t.Parallel()
-	r := &rooms{hold: make(chan struct{})}
+	r := &neighbours{hold: make(chan struct{})}
 	cfg := DefaultConfig()
 	cfg.QueueBytes, cfg.Workers = 1<<20, 1
 	in := newTestIntake(t, r, cfg)
@@ -131,7 +131,7 @@ func TestFullPoolSkips(t *testing.T) {
 func TestFailedAppendIsNotAccepted(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("disk on fire")
-	r := &rooms{err: &event.Refusal{Cause: event.JournalFailed, Err: cause}}
+	r := &neighbours{err: &event.Refusal{Cause: event.JournalFailed, Err: cause}}
 	in := newTestIntake(t, r, DefaultConfig())
 	p := &event.Pool{}
 	_, err := in.Accept(envelope(p, "d", "boot", 7, 1), event.Durable)
@@ -152,7 +152,7 @@ func TestFailedAppendIsNotAccepted(t *testing.T) {
 
 func TestClosedIntakeRefuses(t *testing.T) {
 	t.Parallel()
-	in := newTestIntake(t, &rooms{}, DefaultConfig())
+	in := newTestIntake(t, &neighbours{}, DefaultConfig())
 	in.Close()
 	b := envelope(&event.Pool{}, "d", "", 0, 1)
 	b.Retain()
@@ -198,7 +198,7 @@ func (r *recorder) came(at event.Range, events int) {
 // and the next one, once and in the journal's order.
 func TestSinksAreReplacedUnderLoad(t *testing.T) {
 	t.Parallel()
-	r := &rooms{failEvery: 7}
+	r := &neighbours{failEvery: 7}
 	cfg := DefaultConfig()
 	cfg.QueueBytes = 1 << 20 // so that batches are skipped, too
 	in := newTestIntake(t, r, cfg)

@@ -38,8 +38,8 @@ type Config struct {
 	// MaxPast is how far a timestamp may lie behind the time of receipt. It
 	// should not exceed the retention of the store, which drops older samples
 	// without a word. Default 0: no limit of its own; the program puts the
-	// store's retention here.
-	MaxPast time.Duration `yaml:"max_past" help:"How far a timestamp may lie behind the time of receipt; 0, and anything longer, is as far as store.retention reaches." default:"0s"`
+	// store's retention here if there is that store.
+	MaxPast time.Duration `yaml:"max_past" help:"How far a timestamp may lie behind the time of receipt; With the embedded store 0, and anything longer, is as far as store.retention reaches; without it 0 is no limit." default:"0s"`
 
 	// MaxFuture is how far a timestamp may lie ahead of the time of receipt.
 	// Default 10m; 0 means the default.

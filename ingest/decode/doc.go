@@ -1,5 +1,5 @@
 // Package decode turns the body of a request into events: JSON in, an
-// [event.Batch] of valid events and rejections out. It is the only room that
+// [event.Batch] of valid events and rejections out. It is the only package that
 // imports go-json.
 //
 // # How it works
@@ -26,7 +26,7 @@
 //   - Each event is rejected for one reason: the first in the order device,
 //     ts, values, tags, and within values and tags the first in their order.
 //   - ts is an integer in plain digits: 1e3 and 1.0 are invalid_ts. An integer
-//     outside the window is ts_out_of_range, however large it is. Precisions
+//     outside the accepted range is ts_out_of_range, however large it is. Precisions
 //     finer than a millisecond are rounded down. A string is RFC 3339 as
 //     time.Time's UnmarshalText reads it, at most 64 bytes, whatever the
 //     precision.

@@ -62,9 +62,9 @@ func floorDiv(n, d int64) int64 {
 	return q
 }
 
-// window returns the accepted timestamps, both ends included, for a request
+// acceptedRange returns the accepted timestamps, both ends included, for a request
 // received at now. All are in milliseconds.
-func (c *Config) window(now int64) (from, to int64) {
+func (c *Config) acceptedRange(now int64) (from, to int64) {
 	from, to = now-c.MaxPast.Milliseconds(), now+c.MaxFuture.Milliseconds()
 	if from > now {
 		from = math.MinInt64

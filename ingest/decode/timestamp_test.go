@@ -52,7 +52,7 @@ func TestPrecisionRoundsDown(t *testing.T) {
 	}
 }
 
-// TestTimestamps covers the forms of ts and the edges of the window, which is
+// TestTimestamps covers the forms of ts and the edges of the accepted range, which is
 // a day behind and a minute ahead of 2026-11-21T09:24:52.500Z.
 func TestTimestamps(t *testing.T) {
 	t.Parallel()
@@ -121,8 +121,8 @@ func TestWindowDoesNotOverflow(t *testing.T) {
 	t.Parallel()
 	cfg := Config{MaxPast: math.MaxInt64, MaxFuture: math.MaxInt64}
 	for _, at := range []int64{math.MinInt64 + 1, 0, math.MaxInt64 - 1} {
-		if from, to := cfg.window(at); from > at || to < at {
-			t.Errorf("%d: the window is %d to %d", at, from, to)
+		if from, to := cfg.acceptedRange(at); from > at || to < at {
+			t.Errorf("%d: the range is %d to %d", at, from, to)
 		}
 	}
 }

@@ -42,7 +42,7 @@ type walker struct {
 
 func (w *walker) begin(b *event.Batch, p Precision) {
 	w.b, w.precision, w.tooMany = b, p, false
-	w.from, w.to = w.cfg.window(b.ReceivedAt)
+	w.from, w.to = w.cfg.acceptedRange(b.ReceivedAt)
 }
 
 // end drops what refers to the batch.

@@ -1,6 +1,6 @@
 // Package event holds what travels through Penstock: events and the batches
 // that carry them. It is the ground floor: it imports the standard library
-// only, and every other room may import it.
+// only, and every other package may import it.
 //
 // # Ownership
 //

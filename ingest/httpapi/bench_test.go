@@ -107,8 +107,8 @@ func BenchmarkReceive(b *testing.B) {
 							b.Fatal(err)
 						}
 						r.size = len(bb.body)
-						if no := s.receive(ctx, r, batch); no != nil {
-							b.Fatal(no)
+						if err := s.receive(ctx, r, batch); err != nil {
+							b.Fatal(err)
 						}
 						r.lease.release()
 					} else {

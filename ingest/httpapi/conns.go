@@ -305,9 +305,9 @@ func addrOf(c net.Conn) netip.Addr {
 	return addr
 }
 
-// passes reports whether an error of Accept concerns a single connection, or
+// isTemporary reports whether an error of Accept concerns a single connection, or
 // a lack of resources that may end.
-func passes(err error) bool {
+func isTemporary(err error) bool {
 	for _, e := range []error{
 		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EPROTO,
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM,

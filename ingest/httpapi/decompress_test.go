@@ -151,7 +151,7 @@ func TestBombs(t *testing.T) {
 			t.Errorf("%s: %d MiB were allocated", name, got>>20)
 		}
 	}
-	if n := s.InflightBytes(); n != 0 {
+	if n := s.inflightBytes(); n != 0 {
 		t.Errorf("%d bytes are in flight afterwards", n)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -229,16 +230,72 @@ func TestRefusedBodies(t *testing.T) {
 	}
 }
 
+// deadlines is a listener that notes the write deadline that each write of
+// its connections has.
+type deadlines struct {
+	net.Listener
+	mu     sync.Mutex
+	writes []writeBefore
+}
+
+type writeBefore struct {
+	text     string
+	deadline time.Time
+}
+
+func (d *deadlines) Accept() (net.Conn, error) {
+	c, err := d.Listener.Accept()
+	return &deadlineConn{Conn: c, all: d}, err
+}
+
+// of returns the deadline of the last write that begins with text.
+func (d *deadlines) of(text string) (deadline time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range d.writes {
+		if strings.HasPrefix(w.text, text) {
+			deadline = w.deadline
+		}
+	}
+	return deadline
+}
+
+type deadlineConn struct {
+	net.Conn
+	all      *deadlines
+	deadline time.Time
+}
+
+func (c *deadlineConn) SetWriteDeadline(t time.Time) error {
+	c.deadline = t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+func (c *deadlineConn) Write(p []byte) (int, error) {
+	c.all.mu.Lock()
+	c.all.writes = append(c.all.writes, writeBefore{string(p), c.deadline})
+	c.all.mu.Unlock()
+	return c.Conn.Write(p)
+}
+
 func TestExpectContinue(t *testing.T) {
 	t.Parallel()
 	cfg := testConfig()
-	cfg.WriteTimeout = 50 * time.Millisecond
-	s := serve(t, cfg, nil)
+	s := newTestServer(t, cfg, nil)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deadlines{Listener: ln}
+	s.addr = ln.Addr().String()
+	s.serveOn(t, d)
 	t.Run("accepted", func(t *testing.T) {
 		c := s.dial(t)
 		defer c.Close()
-		// The second round comes when the write deadline of the first is over.
+		// The write deadline of the first round would be over if the second
+		// one came late enough.
 		for range 2 {
+			before := time.Now()
 			fmt.Fprintf(c, "%sContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", head, len(good))
 			buf := make([]byte, 100)
 			n, err := c.Read(buf)
@@ -249,7 +306,11 @@ func TestExpectContinue(t *testing.T) {
 			if a := readAnswers(t, c, 1)[0]; a.StatusCode != 204 {
 				t.Errorf("got %v", a)
 			}
-			time.Sleep(2 * cfg.WriteTimeout)
+			for _, written := range []string{"HTTP/1.1 100 ", "HTTP/1.1 204 "} {
+				if at := d.of(written); at.Before(before.Add(cfg.WriteTimeout)) {
+					t.Errorf("%q was to be written by %s, which is less than %s from %s", written, at, cfg.WriteTimeout, before)
+				}
+			}
 		}
 	})
 	t.Run("refused before the body", func(t *testing.T) {

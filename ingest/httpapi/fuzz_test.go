@@ -54,7 +54,7 @@ func (s *testServer) talk(t *testing.T, request []byte) {
 			t.Errorf("%q: the answer is not JSON: %q", request, a.body)
 		}
 	}
-	if n := s.InflightBytes(); n != 0 {
+	if n := s.inflightBytes(); n != 0 {
 		t.Fatalf("%q: %d bytes are still in flight", request, n)
 	}
 	received := s.metrics.received.Get()

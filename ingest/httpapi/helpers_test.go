@@ -115,7 +115,7 @@ func (s *testServer) serveOn(t testing.TB, ln net.Listener) {
 		if err := <-served; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-		if n := s.InflightBytes(); n != 0 {
+		if n := s.inflightBytes(); n != 0 {
 			t.Errorf("%d bytes are still in flight", n)
 		}
 	})

@@ -140,8 +140,8 @@ func TestClaimedBodiesCostNothing(t *testing.T) {
 		defer c.Close()
 		io.WriteString(c, head+"Content-Length: 4194304\r\n\r\n"+strings.Repeat(" ", 9000))
 	}
-	eventually(t, "all are being read", func() bool { return s.InflightBytes() >= n*9000 })
-	if got := s.InflightBytes(); got > n*firstRead {
+	eventually(t, "all are being read", func() bool { return s.inflightBytes() >= n*9000 })
+	if got := s.inflightBytes(); got > n*firstRead {
 		t.Errorf("%d bytes are held for %d bytes that came", got, n*9000)
 	}
 }
@@ -162,13 +162,13 @@ func TestMemoryLimit(t *testing.T) {
 		held = append(held, c)
 	}
 	eventually(t, "some are refused", func() bool { return s.metric(t, `penstock_http_requests_total{code="503"}`) > 0 })
-	if got := s.InflightBytes(); got > cfg.MaxInflightBytes {
+	if got := s.inflightBytes(); got > cfg.MaxInflightBytes {
 		t.Errorf("%d bytes are in flight", got)
 	}
 	for _, c := range held {
 		c.Close()
 	}
-	eventually(t, "everything is given back", func() bool { return s.InflightBytes() == 0 })
+	eventually(t, "everything is given back", func() bool { return s.inflightBytes() == 0 })
 	for name, f := range forms(t, []byte(reference(100))) {
 		if a := s.post(t, path, f.wire, "Content-Encoding: "+f.header); a.StatusCode != 204 {
 			t.Errorf("%s: got %v", name, a)
@@ -183,7 +183,7 @@ func TestInflightCountsWhatDecodingTakes(t *testing.T) {
 	in := &stub{most: event.Durable}
 	s := serve(t, testConfig(), in)
 	in.accept = func(b *event.Batch) {
-		if held := s.InflightBytes(); held < int64(b.Size())*9/10 || held < int64(cap(b.Body))+5000*48 {
+		if held := s.inflightBytes(); held < int64(b.Size())*9/10 || held < int64(cap(b.Body))+5000*48 {
 			t.Errorf("%d bytes are counted for a batch of %d", held, b.Size())
 		}
 	}

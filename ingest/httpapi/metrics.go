@@ -65,7 +65,7 @@ func newServerMetrics(set *metrics.Set, s *Server) *serverMetrics {
 	}
 	m.partialRefused = rejections(codePartialRefused)
 	set.NewGauge(`penstock_http_connections`, func() float64 { return float64(s.conns.count()) })
-	set.NewGauge(`penstock_http_inflight_bytes`, func() float64 { return float64(s.InflightBytes()) })
+	set.NewGauge(`penstock_http_inflight_bytes`, func() float64 { return float64(s.inflightBytes()) })
 	return m
 }
 
@@ -78,9 +78,9 @@ func (m *serverMetrics) answer(status int) {
 	m.other.Inc()
 }
 
-// settle enters a request's outcome into the ledger. It borrows b, which may
+// record enters a request's outcome into the ledger. It borrows b, which may
 // have been accepted already and is only read.
-func (m *serverMetrics) settle(b *event.Batch, o outcome) {
+func (m *serverMetrics) record(b *event.Batch, o outcome) {
 	m.received.Add(o.received)
 	m.accepted.Add(o.accepted)
 	m.duplicate.Add(o.duplicates)

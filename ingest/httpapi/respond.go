@@ -38,15 +38,15 @@ type outcome struct {
 // Penstock-Ack is about what was accepted, so it is left out where that is
 // nothing.
 func (s *Server) accept(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch, o outcome) {
-	s.metrics.settle(b, o)
+	s.metrics.record(b, o)
 	h := &ctx.Response.Header
-	var number [20]byte
+	var text [20]byte // of a value, which is copied
 	if o.accepted > 0 {
-		h.SetCanonical(headerAck, ackText(o.ack))
+		h.SetCanonical(headerAck, append(text[:0], o.ack.String()...))
 	}
-	h.SetCanonical(headerAccepted, strconv.AppendInt(number[:0], int64(o.accepted), 10))
+	h.SetCanonical(headerAccepted, strconv.AppendInt(text[:0], int64(o.accepted), 10))
 	if o.duplicates > 0 {
-		h.SetCanonical(headerDuplicates, strconv.AppendInt(number[:0], int64(o.duplicates), 10))
+		h.SetCanonical(headerDuplicates, strconv.AppendInt(text[:0], int64(o.duplicates), 10))
 	}
 	if o.rejected == 0 {
 		s.status(ctx, fasthttp.StatusNoContent)
@@ -67,20 +67,10 @@ func (s *Server) accept(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch, o 
 	ctx.SetBody(r.answer)
 }
 
-// ackText returns the acknowledgement as bytes without an allocation.
-func ackText(a event.Ack) []byte { return ackTexts[a] }
-
-// ackTexts is read only.
-var ackTexts = [...][]byte{
-	event.Queued:  []byte("queued"),
-	event.Written: []byte("written"),
-	event.Durable: []byte("durable"),
-}
-
 // reject answers a request of which nothing was accepted because of its
 // events.
 func (s *Server) reject(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch, o outcome, why problemID) {
-	s.metrics.settle(b, o)
+	s.metrics.record(b, o)
 	p := &problems[why]
 	members := appendCounts(append(r.answer[:0], ','), o)
 	members = append(members, ',')

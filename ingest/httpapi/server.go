@@ -1,6 +1,6 @@
 // Package httpapi is the devices' listener: it receives POST /v1/telemetry,
-// has the body decoded, hands the batch on and answers. It is the only room
-// that imports fasthttp.
+// has the body decoded, hands the batch on and answers. It is the only
+// package that imports fasthttp.
 //
 // # What fasthttp is kept from
 //
@@ -124,7 +124,7 @@ func (s *Server) Serve(ln net.Listener) error {
 			s.admit(c)
 		case s.conns.isClosing():
 			return nil
-		case passes(err):
+		case isTemporary(err):
 			delay = min(max(2*delay, 5*time.Millisecond), longest)
 			s.metrics.acceptErrors.Inc()
 			s.log.Warn("cannot accept connections", "error", err, "retry_in", delay)
@@ -160,8 +160,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// InflightBytes returns the memory that requests hold at the moment.
-func (s *Server) InflightBytes() int64 { return s.budget.used.Load() }
+// inflightBytes returns the memory that requests hold at the moment.
+func (s *Server) inflightBytes() int64 { return s.budget.used.Load() }
 
 // MemoryBound returns how many bytes the listener holds at most: bodies in
 // flight, the buffers of connections, and the windows of decompressors.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,8 @@ import (
 const (
 	childMode = "PENSTOCK_TEST_CHILD"
 	childDir  = "PENSTOCK_TEST_DIR"
+	// childFrom is the timestamp of the first event that mode busy writes.
+	childFrom = "PENSTOCK_TEST_FROM"
 )
 
 // What the child in mode sync writes before its Sync: events per device and
@@ -27,16 +30,40 @@ const (
 	childWrites  = 10
 )
 
+// What the child in mode busy writes before its Sync.
+const (
+	busyDevices = 10_000
+	busyEvents  = 40_000
+)
+
 // child is the main function of the second process. It prints a line when it
 // has come as far as its mode says, and then waits to be killed.
 func child(mode string) int {
-	s, err := Open(os.Getenv(childDir), testConfig(), slog.New(slog.NewTextHandler(os.Stderr, nil)), metrics.NewSet())
+	cfg := testConfig()
+	if mode == "busy" {
+		cfg.FlushInterval = time.Second
+	}
+	s, err := Open(os.Getenv(childDir), cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)), metrics.NewSet())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	switch mode {
 	case "hold":
+	case "busy":
+		from, err := strconv.ParseInt(os.Getenv(childFrom), 10, 64)
+		if err == nil {
+			err = s.Write(context.Background(), fleet(busyDevices, busyEvents, 100, from))
+		}
+		if err == nil {
+			s.Flush()
+			waitUntilBusy(s)
+			err = s.Sync(context.Background())
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	case "sync":
 		// Writes go on all the time; only those before the Sync are counted.
 		ctx := context.Background()
@@ -63,12 +90,14 @@ func child(mode string) int {
 	select {}
 }
 
-// startChild runs this binary in the mode until it is ready. The child is
-// killed when the test ends, or by the function returned.
-func startChild(t *testing.T, mode, dir string) (kill func()) {
+// startChild runs this binary in the mode until it is ready; env are further
+// variables. The child is killed when the test ends, or by the function
+// returned.
+func startChild(t *testing.T, mode, dir string, env ...string) (kill func()) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childMode+"="+mode, childDir+"="+dir)
+	cmd.Env = append(cmd.Env, env...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

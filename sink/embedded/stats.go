@@ -1,9 +1,12 @@
 package embedded
 
 import (
-	"bufio"
 	"bytes"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/VictoriaMetrics/metrics"
 )
@@ -38,20 +41,32 @@ func statFields(s *stats) map[string]*uint64 {
 	}
 }
 
-func readStats() stats {
-	var s stats
-	fields := statFields(&s)
+// readStats reads what the engine tells.
+func readStats() (stats, error) {
 	var text bytes.Buffer
 	metrics.WritePrometheus(&text, false)
-	lines := bufio.NewScanner(&text)
-	for lines.Scan() {
-		i := bytes.LastIndexByte(lines.Bytes(), ' ')
-		if i < 0 {
+	return parseStats(text.Bytes())
+}
+
+// parseStats finds the stats in metrics. It is an error if one is missing, as
+// it would be if another version of the engine gave it another name: zero
+// would say that everything is on disk.
+func parseStats(text []byte) (s stats, err error) {
+	fields := statFields(&s)
+	for line := range bytes.Lines(text) {
+		line = bytes.TrimSuffix(line, []byte{'\n'})
+		i := max(bytes.LastIndexByte(line, ' '), 0)
+		dst := fields[string(line[:i])]
+		if dst == nil {
 			continue
 		}
-		if dst := fields[string(lines.Bytes()[:i])]; dst != nil {
-			*dst, _ = strconv.ParseUint(string(lines.Bytes()[i+1:]), 10, 64)
+		if *dst, err = strconv.ParseUint(string(line[i+1:]), 10, 64); err != nil {
+			return s, fmt.Errorf("cannot read the engine's metric %s: %w", line[:i], err)
 		}
+		delete(fields, string(line[:i]))
 	}
-	return s
+	if len(fields) > 0 {
+		return s, fmt.Errorf("the engine has no metric %s", strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
+	}
+	return s, nil
 }

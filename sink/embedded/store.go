@@ -44,6 +44,7 @@ type Store struct {
 
 	queries sync.WaitGroup // HTTP requests in the engine
 
+	stats    func() (stats, error) // what the engine tells about itself
 	watch    watch
 	watcher  sync.WaitGroup
 	stopping chan struct{} // closed by Close
@@ -65,7 +66,7 @@ func Open(dir string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, e
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the embedded store: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("cannot open the embedded store: %w", err)
 	}
 	if err := startEngine(dir, cfg, &logWriter{log}); err != nil {
@@ -78,6 +79,7 @@ func Open(dir string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, e
 		buf:       newBuffer(cfg.MetricPrefix),
 		rows:      newEmitter(),
 		stretches: make([]cursor, engineShards),
+		stats:     readStats,
 		stopping:  make(chan struct{}),
 	}
 	if err := deleteSnapshots(); err != nil {

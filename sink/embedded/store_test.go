@@ -309,14 +309,58 @@ func TestStatsAreThere(t *testing.T) {
 			t.Errorf("the engine has no metric %s", name)
 		}
 	}
-	if st := readStats(); st.received != 300 || st.added != 300 || st.newSeries != 30 || st.inMemory() == 0 {
+	if st := mustStats(t); st.received != 300 || st.added != 300 || st.newSeries != 30 || st.inMemory() == 0 {
 		t.Errorf("after a Write: %+v", st)
 	}
 	if err := s.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if st := readStats(); st.inMemory() != 0 {
+	if st := mustStats(t); st.inMemory() != 0 {
 		t.Errorf("after Sync: %+v", st)
+	}
+}
+
+// TestMissingStatIsAnError takes each metric away, and then its value.
+func TestMissingStatIsAnError(t *testing.T) {
+	t.Parallel()
+	var all strings.Builder
+	for name := range statFields(new(stats)) {
+		fmt.Fprintf(&all, "%s 7\n", name)
+	}
+	if st, err := parseStats([]byte(all.String())); err != nil || st.inMemory() != 28 || st.received != 7 {
+		t.Fatalf("got %+v, %v", st, err)
+	}
+	for name := range statFields(new(stats)) {
+		for _, instead := range []string{"", "renamed_" + name + " 7\n", name + " 1e3\n", name + "\n"} {
+			text := strings.Replace(all.String(), name+" 7\n", instead, 1)
+			if _, err := parseStats([]byte(text)); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%q instead of %s: %v", instead, name, err)
+			}
+		}
+	}
+}
+
+// mustStats returns what the engine tells about itself.
+func mustStats(t *testing.T) stats {
+	t.Helper()
+	st, err := readStats()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// TestDirectoryIsNotForAll holds the store's directory to the permissions of
+// the journal's: what devices send is not for every user of the machine.
+func TestDirectoryIsNotForAll(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	openIn(t, dir, testConfig())
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got&^0o750 != 0 {
+		t.Errorf("the directory is %v", got)
 	}
 }
 

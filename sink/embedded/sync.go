@@ -54,12 +54,17 @@ func (s *Store) Sync(ctx context.Context) error {
 	}()
 	vmstorage.DebugFlush() // waits for rows that are between two lists
 	for wait := minSettle; ; wait = min(2*wait, maxSettle) {
-		st := readStats()
+		st, err := s.stats()
+		if err != nil {
+			return fmt.Errorf("cannot tell what is on disk: %w", err)
+		}
 		if st.inMemory() > 0 && st.merging+st.idxMerging == 0 {
 			if err := takeSnapshot(); err != nil {
 				return err
 			}
-			st = readStats()
+			if st, err = s.stats(); err != nil {
+				return fmt.Errorf("cannot tell what is on disk: %w", err)
+			}
 		}
 		s.observe(st)
 		if st.inMemory() == 0 {

@@ -25,7 +25,12 @@ func (s *Store) watchLoop() {
 		case <-s.stopping:
 			return
 		case <-look.C:
-			s.observe(readStats())
+			st, err := s.stats()
+			if err != nil {
+				s.log.Error("cannot tell whether the engine drops rows", "error", err)
+				continue
+			}
+			s.observe(st)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	limits := cfg.Limits
-	if limits.MaxPast == 0 || cfg.Store.Enabled && limits.MaxPast > cfg.Store.Retention {
+	if cfg.Store.Enabled && (limits.MaxPast == 0 || limits.MaxPast > cfg.Store.Retention) {
 		limits.MaxPast = cfg.Store.Retention
 	}
 	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, pool, log, a.set)

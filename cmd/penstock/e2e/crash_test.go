@@ -21,19 +21,29 @@ func cycles(short, many int) int {
 	return short
 }
 
-// newRand returns a source of chance whose seed is printed. To repeat a run, set
-// PENSTOCK_SEED to what it printed.
-func newRand(t testing.TB) *rand.Rand {
+// seedVariable sets the seed of random.
+const seedVariable = "PENSTOCK_SEED"
+
+// random returns the random numbers of a test that breaks something at a
+// random moment. It logs their seed, which the environment can set. The same
+// seed gives the same moments; what the server is doing then is up to the
+// machine.
+func random(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()
-	if s := os.Getenv("PENSTOCK_SEED"); s != "" {
+	if text := os.Getenv(seedVariable); text != "" {
 		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatalf("PENSTOCK_SEED: %v", err)
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", seedVariable, err)
 		}
 	}
-	t.Logf("PENSTOCK_SEED=%d", seed)
+	t.Logf("%s=%d", seedVariable, seed)
 	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// sleepRandomly lets some time pass: that moment is what the test is about.
+func sleepRandomly(r *rand.Rand, least, most time.Duration) {
+	time.Sleep(least + time.Duration(r.Int64N(int64(most-least))))
 }
 
 // TestKillNine ends the server with SIGKILL at random moments under load. The
@@ -44,14 +54,14 @@ func TestKillNine(t *testing.T) {
 	l := newLoad(t, 8)
 	base := time.Now().UnixMilli()
 	n := cycles(5, 200)
-	rng := newRand(t)
+	rnd := random(t)
 	var slowest time.Duration
 	for range n {
 		began := time.Now()
 		s := start(t, dir)
 		slowest = max(slowest, time.Since(began))
 		l.start(s, base)
-		time.Sleep(time.Duration(50+rng.IntN(600)) * time.Millisecond) // the random moment is the point
+		sleepRandomly(rnd, 50*time.Millisecond, 650*time.Millisecond)
 		s.kill()
 		l.stop()
 	}

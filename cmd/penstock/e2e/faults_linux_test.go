@@ -24,11 +24,11 @@ func TestPowerCut(t *testing.T) {
 	base := time.Now().UnixMilli()
 	dir := filepath.Join(d.dir, "data")
 	n := cycles(2, 20)
-	rng := newRand(t)
+	rnd := random(t)
 	for range n {
 		s := start(t, dir, smallJournal...)
 		l.start(s, base)
-		time.Sleep(time.Duration(300+rng.IntN(1500)) * time.Millisecond) // the random moment is the point
+		sleepRandomly(rnd, 300*time.Millisecond, 1800*time.Millisecond)
 		d.cutPower()
 		s.kill()
 		l.stop()

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -267,9 +266,10 @@ func TestStoreKilledAfterSuccess(t *testing.T) {
 
 	// And again and again, under load.
 	n := cycles(3, 30)
+	rnd := random(t)
 	l.start(s, base)
 	for range n {
-		time.Sleep(time.Duration(200+rand.IntN(1500)) * time.Millisecond) // the random moment is the point
+		sleepRandomly(rnd, 200*time.Millisecond, 1700*time.Millisecond)
 		vm.Kill()
 		if err := vm.Start(); err != nil {
 			t.Fatal(err)

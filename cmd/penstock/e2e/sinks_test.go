@@ -511,8 +511,12 @@ func TestStoreSwitchedOff(t *testing.T) {
 	if code, _ := s.get("/nothing"); code != 404 {
 		t.Errorf("a path that does not exist answered %d", code)
 	}
-	// Without a store there is a limit on the past all the same.
-	s.mustPost(`{"device":"d","ts":1,"values":{"n":1}}`, 422)
+	// Without a store its retention, a year by default, bounds nothing.
+	s.mustPost(`{"device":"d","ts":946684800000,"values":{"n":1}}`, 204)
+	s.caughtUp("central")
+	if stored, _ := r.count(); stored != 2 {
+		t.Errorf("%d samples with the one of the year 2000, want 2", stored)
+	}
 	if _, err := os.Stat(filepath.Join(dir, "store")); !os.IsNotExist(err) {
 		t.Errorf("the store's directory is there: %v", err)
 	}
