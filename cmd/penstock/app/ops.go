@@ -48,6 +48,8 @@ func (a *App) mountHealth(mux *http.ServeMux) {
 // store's query API.
 func (a *App) mountQueries(mux *http.ServeMux) {
 	mux.HandleFunc("/{$}", a.serveIndex)
+	// Browsers ask for it on every page.
+	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	if a.store != nil {
 		mux.Handle("/", a.store.Handler())
 		return
