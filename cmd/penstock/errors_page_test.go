@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/penstock-io/penstock/enrich/devicesapi"
+	"github.com/penstock-io/penstock/cmd/penstock/ops"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 )
 
@@ -39,7 +39,7 @@ Those of /v1/devices and /v1/enrichment on the operator's listener (` + "[enrich
 | code | status | meaning |
 |---|---|---|
 `)
-	for _, p := range devicesapi.Problems() {
+	for _, p := range ops.Problems() {
 		fmt.Fprintf(&b, "| <a id=%q></a>`%s` | %d | %s |\n", p.Code, p.Code, p.Status, p.Meaning)
 	}
 	b.WriteString(`

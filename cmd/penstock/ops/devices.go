@@ -1,4 +1,4 @@
-// Package devicesapi is enrichment's part of the operator's listener:
+// Package ops is enrichment's part of the operator's listener:
 //
 //	GET    /v1/devices/{device}  what the device's events get, and from where
 //	PUT    /v1/devices/{device}  give it labels, at once and for good
@@ -8,7 +8,7 @@
 // It has no authentication, as the listener has none. Browsers are kept from
 // writing on behalf of a page from elsewhere: PUT takes application/json
 // only, and cross-origin requests are refused.
-package devicesapi
+package ops
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package devicesapi
+package ops
 
 import (
 	"encoding/json"
