@@ -37,13 +37,30 @@ func (a *App) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		a.log.Info("shutting down", "deadline", a.reloads.config().ShutdownTimeout)
+		cfg := a.reloads.config()
+		a.log.Info("shutting down", "drain_delay", cfg.DrainDelay, "deadline", cfg.ShutdownTimeout)
+		err = a.delayDrain(cfg.DrainDelay, failed)
 	case err = <-failed:
 		a.log.Error("shutting down", "error", err)
 	}
 	err = errors.Join(err, a.shutdown(stopBackground))
 	running.Wait()
 	return err
+}
+
+// delayDrain turns /readyz and goes on serving for the delay, so that whoever
+// sends devices here sees it. It ends early with an error of failed.
+func (a *App) delayDrain(delay time.Duration, failed <-chan error) error {
+	a.draining.Store(true)
+	if delay <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(delay):
+		return nil
+	case err := <-failed:
+		return err
+	}
 }
 
 // shutdown goes in the direction of flow: stop accepting, finish requests,
