@@ -19,7 +19,9 @@ TELEGRAF := custom,inputs.http_listener_v2,parsers.json,outputs.influxdb,seriali
 DATA_DIR ?= ./penstock-data
 TOOLS    := build/tools
 
-.PHONY: help build fleet run demo test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove bench-peers bench-growth bench-forward k6 loadtest docs clean
+SCREENSHOTS := $(CURDIR)/build/screenshots
+
+.PHONY: help build fleet run demo screenshots test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove bench-peers bench-growth bench-forward k6 loadtest docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +37,12 @@ fleet: ## Build bin/fleet, the simulated fleet and load generator
 
 demo: build fleet ## make run, with a simulated fleet that posts to it
 	.ci/demo build/demo
+
+screenshots: ## Open each page of vmui on the demo's data: pictures in build/screenshots, the graph's in docs/images/vmui.png too
+	.ci/install
+	mkdir -p $(SCREENSHOTS) docs/images
+	$(GO) test -count=1 -run '^TestVMUI$$' ./cmd/penstock/e2e -pictures $(SCREENSHOTS)
+	cp $(SCREENSHOTS)/query.png docs/images/vmui.png
 
 test: ## Run all tests with the race detector
 	.ci/install

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"text/tabwriter"
 
-	"github.com/penstock-io/penstock/cmd/penstock/app"
+	"github.com/penstock-io/penstock/cmd/penstock/ops"
 	"github.com/penstock-io/penstock/sink/deadletter"
 )
 
@@ -140,7 +140,7 @@ func (c *deadLetterReplayCommand) Run(ctx context.Context, p *program) error {
 		return fmt.Errorf("cannot read the service's answer: %w", err)
 	}
 	var answer struct {
-		app.Replay
+		ops.Replay
 		Detail string
 	}
 	if err := json.Unmarshal(body, &answer); err != nil || answer.Detail != "" {

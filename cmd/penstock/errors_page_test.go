@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/penstock-io/penstock/enrich/devicesapi"
+	"github.com/penstock-io/penstock/cmd/penstock/ops"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 )
 
@@ -32,14 +32,14 @@ Answers of 4xx and 5xx are RFC 9457 problems (` + "`application/problem+json`" +
 		fmt.Fprintf(&b, "| <a id=%q></a>`%s` | %d | %s |\n", p.Code, p.Code, p.Status, p.Meaning)
 	}
 	b.WriteString(`
-## Answers about devices' labels
+## Answers of the operator's listener
 
-Those of /v1/devices and /v1/enrichment on the operator's listener (` + "[enrichment.md](enrichment.md)" + `), in the same form.
+Those of its own paths, /v1/devices, /v1/enrichment (` + "[enrichment.md](enrichment.md)" + `) and /v1/deadletters, in the same form. The query API answers in Prometheus' form.
 
 | code | status | meaning |
 |---|---|---|
 `)
-	for _, p := range devicesapi.Problems() {
+	for _, p := range ops.Problems() {
 		fmt.Fprintf(&b, "| <a id=%q></a>`%s` | %d | %s |\n", p.Code, p.Code, p.Status, p.Meaning)
 	}
 	b.WriteString(`

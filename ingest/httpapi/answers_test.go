@@ -136,7 +136,7 @@ func checkProblem(t *testing.T, a answer) {
 		t.Errorf("%v: %v", a, err)
 		return
 	}
-	if p.Type != problemBase+p.Code || p.Title == "" || p.Detail == "" || p.Code == "" || p.Status != a.StatusCode {
+	if p.Type != "https://github.com/penstock-io/penstock/blob/main/docs/errors.md#"+p.Code || p.Title == "" || p.Detail == "" || p.Code == "" || p.Status != a.StatusCode {
 		t.Errorf("incomplete problem: %v", a)
 	}
 	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {

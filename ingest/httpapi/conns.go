@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/penstock-io/penstock/internal/problem"
 )
 
 const (
@@ -152,7 +154,7 @@ func (s *Server) turnAway(c *conn, why problemID) {
 	body := appendProblem(nil, p, p.Meaning, nil)
 	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nServer: penstock\r\nConnection: close\r\nRetry-After: %d\r\n"+
 		"Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
-		p.Status, fasthttp.StatusMessage(p.Status), s.retryAfter(0), problemType, len(body), body)
+		p.Status, fasthttp.StatusMessage(p.Status), s.retryAfter(0), problem.ContentType, len(body), body)
 	_ = c.Close()
 }
 

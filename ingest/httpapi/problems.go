@@ -5,16 +5,12 @@ import (
 	"slices"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/problem"
 )
 
 // Problem is a way in which a whole request can fail. The same table makes
 // the answers and the documentation.
-type Problem struct {
-	Code    string // as it stands in the answer
-	Status  int    // HTTP
-	Title   string // the same for every occurrence
-	Meaning string // a sentence on what happened and what to do
-}
+type Problem problem.Problem
 
 // problemID is the index of a Problem in problems.
 type problemID uint8

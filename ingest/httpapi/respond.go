@@ -9,15 +9,10 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/problem"
 )
 
-const (
-	jsonType    = "application/json"
-	problemType = "application/problem+json" // RFC 9457
-
-	// problemBase is what a problem's type begins with; its code follows.
-	problemBase = "https://github.com/penstock-io/penstock/blob/main/docs/errors.md#"
-)
+const jsonType = "application/json"
 
 // Names of header fields, in canonical form. They are read only.
 var (
@@ -162,22 +157,14 @@ func (s *Server) answerProblem(ctx *fasthttp.RequestCtx, p *Problem, detail stri
 		detail = p.Meaning
 	}
 	s.status(ctx, p.Status)
-	ctx.SetContentType(problemType)
+	ctx.SetContentType(problem.ContentType)
 	ctx.SetBody(appendProblem(nil, p, detail, members))
 }
 
 // appendProblem appends p as an object of RFC 9457.
 func appendProblem(dst []byte, p *Problem, detail string, members []byte) []byte {
-	dst = append(dst, `{"type":`...)
-	dst = appendString(dst, problemBase+p.Code)
-	dst = append(dst, `,"title":`...)
-	dst = appendString(dst, p.Title)
-	dst = append(dst, `,"status":`...)
-	dst = strconv.AppendInt(dst, int64(p.Status), 10)
-	dst = append(dst, `,"detail":`...)
+	dst = (*problem.Problem)(p).AppendHead(dst)
 	dst = appendString(dst, detail)
-	dst = append(dst, `,"code":`...)
-	dst = appendString(dst, p.Code)
 	dst = append(dst, members...)
 	return append(dst, '}')
 }

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"strings"
@@ -29,12 +30,18 @@ var served = map[string]bool{
 	"/api/v1/status/metric_names_stats": true,
 	"/prettify-query":                   true,
 	"/expand-with-exprs":                true,
+	"/metric-relabel-debug":             true,
 	"/vmui":                             true,
 	"/graph":                            true,
 }
 
 // isServed tells whether the path is a part of the query API or of vmui.
+// Either may stand below /prometheus: vmui asks for /prometheus/api/v1/query
+// when it is opened at /vmui/, and the engine knows the prefix.
 func isServed(path string) bool {
+	if below, ok := strings.CutPrefix(path, "/prometheus/"); ok {
+		path = "/" + below
+	}
 	if served[path] || strings.HasPrefix(path, "/vmui/") || strings.HasPrefix(path, "/graph/") {
 		return true
 	}
@@ -64,6 +71,9 @@ func (s *Store) Handler() http.Handler {
 			return
 		}
 		defer s.queries.Done()
+		if serveMenu(w, r) {
+			return
+		}
 		out := &answer{ResponseWriter: w, store: s}
 		if !vmselect.RequestHandler(out, r) {
 			http.NotFound(w, r)
@@ -75,6 +85,61 @@ func (s *Store) Handler() http.Handler {
 			panic(http.ErrAbortHandler)
 		}
 	})
+}
+
+// hidden is added to vmui's page. Explore metrics finds metrics by their
+// labels job and instance, which those of devices do not have; the number of
+// metric names is always 0, because the engine is set not to count them.
+const hidden = `<style>
+.vm-header-nav-item[href="#/metrics"], .vm-cardinality-totals-card:has(a[href$="#track-ingested-metrics-usage"]) { display: none }
+</style></head>`
+
+// noDashboards replaces vmui's list of dashboards. Its only one is about
+// processes that Prometheus scrapes; without one vmui has no page for them.
+const noDashboards = "window.__VMUI_PREDEFINED_DASHBOARDS__ = [];\n"
+
+// serveMenu answers for the two files that decide which pages vmui's menu
+// has, and returns false for all others.
+func serveMenu(w http.ResponseWriter, r *http.Request) bool {
+	path := strings.TrimPrefix(r.URL.Path, "/prometheus")
+	dir := "/vmui/"
+	if strings.HasPrefix(path, "/graph/") {
+		dir = "/graph/"
+	}
+	var body []byte
+	switch path {
+	case dir:
+		var page recorded
+		plain := r.Clone(r.Context())
+		plain.Header, plain.Method = http.Header{}, http.MethodGet // the whole of it
+		if !vmselect.RequestHandler(&page, plain) {
+			return false
+		}
+		body = bytes.Replace(page.Bytes(), []byte("</head>"), []byte(hidden), 1)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	case dir + "dashboards/index.js":
+		body = []byte(noDashboards)
+		w.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+	default:
+		return false
+	}
+	_, _ = w.Write(body) // an error means that the client has gone
+	return true
+}
+
+// recorded is a ResponseWriter that keeps the body.
+type recorded struct {
+	bytes.Buffer
+	header http.Header
+}
+
+func (m *recorded) WriteHeader(int) {}
+
+func (m *recorded) Header() http.Header {
+	if m.header == nil {
+		m.header = http.Header{}
+	}
+	return m.header
 }
 
 // beginQuery returns false after Close, else the caller has to call

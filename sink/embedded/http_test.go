@@ -37,6 +37,13 @@ func TestServedPaths(t *testing.T) {
 		"/vmui/timezone":                                       `"timezone"`,
 		"/vmui/custom-dashboards":                              `"dashboardsSettings"`,
 		"/graph/":                                              "<!doctype html>",
+		"/vmui/dashboards/index.js":                            "= [];",
+		"/metric-relabel-debug?format=json&metric=up&relabel_configs=-+action:+labeldrop%0A++regex:+x": `"status": "success"`,
+		"/prometheus/api/v1/query?query=v":       `"21.5"`,
+		"/prometheus/api/v1/label/device/values": `"pump-17"`,
+		"/prometheus/vmui/":                      "<!doctype html>",
+		"/prometheus/vmui/config.json":           `"version"`,
+		"/prometheus/vmui/timezone":              `"timezone"`,
 	} {
 		w := get(s, target)
 		if w.Code != http.StatusOK || !strings.Contains(strings.ToLower(w.Body.String()), strings.ToLower(want)) {
@@ -44,6 +51,11 @@ func TestServedPaths(t *testing.T) {
 		}
 		if cors := w.Header().Get("Access-Control-Allow-Origin"); cors != "" {
 			t.Errorf("%s may be read by any web page: %s", target, cors)
+		}
+	}
+	for _, path := range []string{"/vmui/", "/graph/", "/prometheus/vmui/"} {
+		if w := get(s, path); !strings.Contains(w.Body.String(), hidden) {
+			t.Errorf("%s: Explore metrics is in the menu: %s", path, w.Body)
 		}
 	}
 	if w := get(s, "/vmui"); w.Code != http.StatusFound || !strings.HasPrefix(w.Header().Get("Location"), "vmui/") {
@@ -70,6 +82,9 @@ func TestOtherPathsAreNotServed(t *testing.T) {
 		"/", "/metrics", "/flags",
 		"/api/v1/admin/tsdb/delete_series?match[]=v", "/prometheus/api/v1/admin/tsdb/delete_series?match[]=v",
 		"//api/v1/admin/tsdb/delete_series?match[]=v", "/api/v1/admin/tsdb/snapshot",
+		"/prometheus", "/prometheus/", "/prometheus/metrics", "/prometheus/prometheus/api/v1/labels",
+		"/prometheus//api/v1/labels", "/prometheusapi/v1/labels",
+		"/prometheus/snapshot/create", "/prometheus/internal/force_flush", "/graphite/api/v1/query",
 		"/snapshot/create", "/snapshot/delete_all", "/internal/force_flush", "/internal/force_merge",
 		"/internal/resetRollupResultCache", "/internal/log_new_series", "/api/v1/admin/status/metric_names_stats/reset",
 		"/tags/delSeries", "/tags", "/render?target=v", "/metrics/find?query=*", "/functions", "/graphite/tags",

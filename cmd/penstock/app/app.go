@@ -17,6 +17,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/cmd/penstock/config"
+	"github.com/penstock-io/penstock/cmd/penstock/ops"
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
 	"github.com/penstock-io/penstock/ingest/decode"
@@ -81,7 +82,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	}
 	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, pool, log, a.set)
 	a.accepted = a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
-	a.ops = a.newOpsServer()
+	a.ops = ops.New(a.service(), log)
 	a.registerLedger()
 	a.reloads.init(cfg, a.set)
 	return a, nil

@@ -1,17 +1,11 @@
 package app
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
-)
 
-// Errors of forget.
-var (
-	errConfigured  = errors.New("the configuration has this sink; take it out first")
-	errUnknownSink = errors.New("the journal keeps nothing for a sink of this name")
+	"github.com/penstock-io/penstock/cmd/penstock/ops"
 )
 
 // forget gives up what the journal keeps for a sink that is not configured.
@@ -19,11 +13,11 @@ func (s *sinkSet) forget(name string) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	if slices.ContainsFunc(s.all(), func(r *sinkRuntime) bool { return r.cfg.Name == name }) {
-		return errConfigured
+		return fmt.Errorf("sink %q: %w", name, ops.ErrSinkConfigured)
 	}
 	st, ok := s.journal.Stats().Consumers[name]
 	if !ok {
-		return errUnknownSink
+		return fmt.Errorf("sink %q: %w", name, ops.ErrNoSuchSink)
 	}
 	if err := s.journal.DropConsumer(name); err != nil {
 		return err
@@ -32,49 +26,15 @@ func (s *sinkSet) forget(name string) error {
 	return nil
 }
 
-// orphan is a sink that is not configured, for which the journal keeps a
-// backlog. It is a part of /readyz.
-type orphan struct {
-	Name          string `json:"name"`
-	Backlog       uint64 `json:"backlog_bytes"`
-	GivenUpBytes  uint64 `json:"given_up_bytes,omitempty"`
-	GivenUpEvents uint64 `json:"given_up_events,omitempty"`
-}
-
-// orphans lists them by name.
-func (s *sinkSet) orphans() []orphan {
-	list := []orphan{}
+// orphans lists, by name, the sinks that are not configured and for which the
+// journal keeps a backlog.
+func (s *sinkSet) orphans() []ops.Orphan {
+	list := []ops.Orphan{}
 	for name, st := range s.journal.Stats().Consumers {
 		if !st.Attached {
-			list = append(list, orphan{name, st.Backlog, st.GivenUpBytes, st.GivenUpEvents})
+			list = append(list, ops.Orphan{Name: name, Backlog: st.Backlog, GivenUpBytes: st.GivenUpBytes, GivenUpEvents: st.GivenUpEvents})
 		}
 	}
-	slices.SortFunc(list, func(a, b orphan) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b ops.Orphan) int { return strings.Compare(a.Name, b.Name) })
 	return list
-}
-
-// mountForget adds
-//
-//	POST /v1/sinks/forget?sink=NAME
-//
-// No page from elsewhere can make a browser do it.
-func (a *App) mountForget(mux *http.ServeMux) {
-	guard := http.NewCrossOriginProtection()
-	mux.Handle("POST /v1/sinks/forget", guard.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := r.URL.Query().Get("sink")
-		switch err := a.sinks.forget(name); {
-		case err == nil:
-			w.WriteHeader(http.StatusNoContent)
-		case errors.Is(err, errConfigured):
-			answerProblem(w, http.StatusConflict, fmt.Sprintf("sink %q: %v", name, err))
-		case errors.Is(err, errUnknownSink):
-			answerProblem(w, http.StatusNotFound, fmt.Sprintf("sink %q: %v", name, err))
-		default:
-			answerProblem(w, http.StatusInternalServerError, err.Error())
-		}
-	})))
-	mux.HandleFunc("/v1/sinks/forget", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", http.MethodPost)
-		answerProblem(w, http.StatusMethodNotAllowed, "POST it")
-	})
 }

@@ -1,67 +1,33 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"html/template"
-	"log/slog"
-	"net/http"
-	"net/http/pprof"
-	"time"
+	"io"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/cmd/penstock/ops"
 )
 
-// newOpsServer returns the operator's listener: metrics, health, queries and
-// profiles. It is not meant for devices and not for the public.
-func (a *App) newOpsServer() *http.Server {
-	mux := http.NewServeMux()
-	a.mountHealth(mux)
-	a.mountEnrichment(mux)
-	a.mountDeadLetters(mux)
-	a.mountForget(mux)
-	a.mountQueries(mux)
-	return &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(a.log.With("listener", "operator").Handler(), slog.LevelWarn),
+// service is what the operator's listener shows of the program.
+func (a *App) service() ops.Service {
+	s := ops.Service{
+		Devices:       a.devicesLn.Addr().String(),
+		Metrics:       a.writeMetrics,
+		Checks:        a.checks,
+		Configuration: func() any { return a.reloads.get() },
+		Table:         a.table,
+		Sinks:         a.replayable,
+		Orphans:       a.sinks.orphans,
+		Forget:        a.sinks.forget,
 	}
-}
-
-// mountHealth adds what tells of the service itself.
-func (a *App) mountHealth(mux *http.ServeMux) {
-	mux.HandleFunc("/metrics", a.serveMetrics)
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "ok")
-	})
-	mux.HandleFunc("/readyz", a.serveReady)
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
-	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-}
-
-// mountQueries adds the index page and, for every other path, the embedded
-// store's query API.
-func (a *App) mountQueries(mux *http.ServeMux) {
-	mux.HandleFunc("/{$}", a.serveIndex)
 	if a.store != nil {
-		mux.Handle("/", a.store.Handler())
-		return
+		s.Queries = a.store.Handler()
 	}
-	for _, path := range []string{"/api/", "/vmui", "/vmui/", "/graph", "/graph/", "/federate"} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
-			http.Error(w, "the embedded store is switched off (store.enabled: false); query the stores that the sinks write to", http.StatusNotImplemented)
-		})
-	}
+	return s
 }
 
-func (a *App) serveMetrics(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+func (a *App) writeMetrics(w io.Writer) {
 	a.set.WritePrometheus(w)
 	for _, o := range a.sinks.all() {
 		o.set.Load().WritePrometheus(w)
@@ -76,79 +42,38 @@ func (a *App) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 	metrics.WritePrometheus(w, true)
 }
 
-// check is one line of /readyz.
-type check struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail,omitempty"`
-	State  any    `json:"state,omitempty"`
-}
+var errDraining = errors.New("shutting down")
 
-// serveReady tells whether devices should be sent here. A store that is away
-// does not make the service unready: the journal takes the events.
-func (a *App) serveReady(w http.ResponseWriter, _ *http.Request) {
-	ready := true
-	var checks []check
-	add := func(name string, required bool, err error, state any) {
-		c := check{Name: name, OK: err == nil, State: state}
-		if err != nil {
-			c.Detail = err.Error()
-			ready = ready && !required
-		}
-		checks = append(checks, c)
-	}
+// checks are the parts of /readyz. A store that is away does not make the
+// service unready: the journal takes the events.
+func (a *App) checks() []ops.Check {
 	var draining error
 	if a.draining.Load() {
 		draining = errDraining
 	}
-	add("listener", true, draining, nil)
-	add("journal", true, a.journal.Ready(), nil)
+	all := []ops.Check{
+		{Name: "listener", Required: true, Err: draining},
+		{Name: "journal", Required: true, Err: a.journal.Ready()},
+	}
 	for _, o := range a.sinks.all() {
-		add("sink/"+o.cfg.Name, false, o.err(), o.state())
+		all = append(all, ops.Check{Name: "sink/" + o.cfg.Name, Err: o.err(), State: o.state()})
 	}
 	if a.store != nil {
-		add("store", false, a.store.Ready(), nil)
+		all = append(all, ops.Check{Name: "store", Err: a.store.Ready()})
 	}
-	reload := a.reloads.get()
-	if reload.LastError != "" {
-		add("configuration", false, errors.New(reload.LastError), nil)
+	if reload := a.reloads.get(); reload.LastError != "" {
+		all = append(all, ops.Check{Name: "configuration", Err: errors.New(reload.LastError)})
 	}
-
-	w.Header().Set("Content-Type", "application/json")
-	if !ready {
-		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	// An error here means that the client has gone.
-	_ = json.NewEncoder(w).Encode(struct {
-		Ready         bool         `json:"ready"`
-		Checks        []check      `json:"checks"`
-		Orphans       []orphan     `json:"sinks_not_configured"`
-		Configuration ReloadStatus `json:"configuration"`
-		Enrichment    any          `json:"enrichment"`
-	}{ready, checks, a.sinks.orphans(), reload, a.table.Status()})
+	return all
 }
 
-var errDraining = errors.New("shutting down")
-
-var index = template.Must(template.New("index").Parse(`<!doctype html>
-<meta charset="utf-8"><title>Penstock</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}code{background:#8882;padding:.1em .3em}</style>
-<h1>Penstock</h1>
-<p>Devices POST to <code>http://{{.Devices}}/v1/telemetry</code>.</p>
-<ul>
-{{if .Queries}}<li><a href="/vmui/">vmui</a>: query and graph what is stored</li>
-<li><code>/api/v1/…</code>: the Prometheus query API; this address is a Prometheus data source for Grafana</li>
-{{end}}<li><a href="/metrics">/metrics</a>: the service's own metrics</li>
-<li><a href="/readyz">/readyz</a> and <a href="/healthz">/healthz</a></li>
-<li><a href="/debug/pprof/">/debug/pprof</a></li>
-</ul>
-`))
-
-func (a *App) serveIndex(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	// An error here means that the client has gone.
-	_ = index.Execute(w, struct {
-		Devices string
-		Queries bool
-	}{a.devicesLn.Addr().String(), a.store != nil})
+// replayable are the sinks that have begun.
+func (a *App) replayable() []ops.Sink {
+	var all []ops.Sink
+	for _, o := range a.sinks.all() {
+		if s := o.sink.Load(); s != nil {
+			all = append(all, ops.Sink{Name: o.cfg.Name, Replay: s.Replay})
+		}
+	}
+	return all
 }

@@ -69,7 +69,7 @@ func (r *reloads) get() ReloadStatus {
 
 // live reports whether a setting takes effect without a restart.
 func live(key string) bool {
-	for _, section := range []string{"sinks", "delivery", "shutdown_timeout", "log.level"} {
+	for _, section := range []string{"sinks", "delivery", "shutdown_timeout", "drain_delay", "log.level"} {
 		if key == section || strings.HasPrefix(key, section+".") {
 			return true
 		}
@@ -95,7 +95,7 @@ func (a *App) Reload(ctx context.Context, load func() (config.Config, error)) (c
 	needRestart := config.Changed(a.cfg, next)
 	now := a.cfg
 	now.Sinks, now.Delivery = next.Sinks, next.Delivery
-	now.ShutdownTimeout, now.Log.Level = next.ShutdownTimeout, next.Log.Level
+	now.ShutdownTimeout, now.DrainDelay, now.Log.Level = next.ShutdownTimeout, next.DrainDelay, next.Log.Level
 	var stay []string
 	for _, key := range needRestart {
 		if !live(key) {

@@ -42,7 +42,9 @@ func (a *App) Run(ctx context.Context) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		a.log.Info("shutting down", "deadline", a.reloads.config().ShutdownTimeout)
+		cfg := a.reloads.config()
+		a.log.Info("shutting down", "drain_delay", cfg.DrainDelay, "deadline", cfg.ShutdownTimeout)
+		err = a.delayDrain(cfg.DrainDelay, failed)
 	case err = <-failed:
 		a.log.Error("shutting down", "error", err)
 	}
@@ -74,6 +76,21 @@ var errShutdownTimeout = errors.New("shutdown_timeout has passed")
 // orderlyShare is the part of shutdown_timeout in which everything should end
 // by itself, so that what is left can be counted before the rest is over.
 const orderlyShare = 0.9
+
+// delayDrain turns /readyz and goes on serving for the delay, so that whoever
+// sends devices here sees it. It ends early with an error of failed.
+func (a *App) delayDrain(delay time.Duration, failed <-chan error) error {
+	a.draining.Store(true)
+	if delay <= 0 {
+		return nil
+	}
+	select {
+	case <-time.After(delay):
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
 
 // shutdown goes in the direction of flow: stop accepting, finish requests,
 // drain the pool, flush the sinks, close journal and store. What is left at

@@ -49,6 +49,10 @@ type Config struct {
 	// counted and, where there is a journal, stays in it.
 	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" help:"Longest time that a graceful shutdown may take. What is not delivered by then is counted and logged."`
 
+	// DrainDelay is how long a shutdown waits before the devices' listener
+	// drains; 0 is not at all. It comes before ShutdownTimeout begins.
+	DrainDelay time.Duration `yaml:"drain_delay" default:"0s" help:"How long devices are still served after SIGTERM while /readyz answers 503, so that a load balancer sees it and sends them elsewhere. It comes before shutdown_timeout begins. 0 drains at once."`
+
 	Log Log `yaml:"log" help:"The program's own log, on standard error."`
 
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
@@ -111,6 +115,9 @@ func (c Config) Validate() error {
 	}
 	if c.ShutdownTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("shutdown_timeout: must be more than 0, got %s", c.ShutdownTimeout))
+	}
+	if c.DrainDelay < 0 {
+		errs = append(errs, fmt.Errorf("drain_delay: must not be negative, got %s", c.DrainDelay))
 	}
 	if c.Limits.MaxFuture > maxFuture {
 		errs = append(errs, fmt.Errorf("limits.max_future: must be at most %s, because the store takes nothing further ahead, got %s", maxFuture, c.Limits.MaxFuture))

@@ -1,4 +1,4 @@
-package devicesapi
+package ops
 
 import (
 	"encoding/json"
@@ -34,7 +34,7 @@ func serve(t *testing.T, edit func(*enrich.Config)) (*httptest.Server, *enrich.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(New(table))
+	srv := httptest.NewServer(Service{Table: table}.api())
 	t.Cleanup(srv.Close)
 	return srv, table
 }
@@ -166,7 +166,7 @@ func FuzzPut(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	h := New(table)
+	h := Service{Table: table}.api()
 	for _, body := range []string{`{}`, `{"labels":{"a":"b"}}`, `{"a":1e400,"b":true,"c":null}`, `{"labels":{},"x":1}`, `[]`, "{\"a\":\"\xff\"}", `{"":""}`} {
 		f.Add(body)
 	}

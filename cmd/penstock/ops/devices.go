@@ -1,17 +1,6 @@
-// Package devicesapi is enrichment's part of the operator's listener:
-//
-//	GET    /v1/devices/{device}  what the device's events get, and from where
-//	PUT    /v1/devices/{device}  give it labels, at once and for good
-//	DELETE /v1/devices/{device}  take them back
-//	GET    /v1/enrichment        versions, sizes and ages of the sources
-//
-// It has no authentication, as the listener has none. Browsers are kept from
-// writing on behalf of a page from elsewhere: PUT takes application/json
-// only, and cross-origin requests are refused.
-package devicesapi
+package ops
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -34,39 +23,28 @@ type Table interface {
 	Status() enrich.Status
 }
 
-// Handler serves the paths above, and nothing else.
-type Handler struct {
+// devices serves what the operator sees and changes of the enrichment table.
+type devices struct {
 	table Table
-	mux   http.Handler
 }
 
-// New returns a Handler for the table.
-func New(table Table) *Handler {
-	h := &Handler{table: table}
-	mux := http.NewServeMux()
+// mountDevices adds
+//
+//	GET    /v1/devices/{device}  what the device's events get, and from where
+//	PUT    /v1/devices/{device}  give it labels, at once and for good
+//	DELETE /v1/devices/{device}  take them back
+//	GET    /v1/enrichment        versions, sizes and ages of the sources
+//
+// PUT takes application/json only, so no form of another page can send it.
+func mountDevices(mux *http.ServeMux, table Table) {
+	h := &devices{table}
 	mux.HandleFunc("GET /v1/devices/{device}", h.get)
 	mux.HandleFunc("PUT /v1/devices/{device}", h.put)
 	mux.HandleFunc("DELETE /v1/devices/{device}", h.delete)
-	mux.HandleFunc("/v1/devices/{device}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", "GET, PUT, DELETE")
-		methodNotAllowed.answer(w, "")
-	})
+	methods(mux, "/v1/devices/{device}", "GET, PUT, DELETE")
 	mux.HandleFunc("GET /v1/enrichment", h.status)
-	mux.HandleFunc("/v1/enrichment", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", "GET")
-		methodNotAllowed.answer(w, "")
-	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { notFound.answer(w, "") })
-	guard := http.NewCrossOriginProtection()
-	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { crossOrigin.answer(w, "") }))
-	h.mux = guard.Handler(mux)
-	return h
+	methods(mux, "/v1/enrichment", "GET")
 }
-
-// Paths are the patterns to mount the Handler at.
-func Paths() []string { return []string{"/v1/devices/", "/v1/enrichment"} }
-
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
 // device is the answer about a device.
 type device struct {
@@ -79,7 +57,7 @@ type device struct {
 	Override map[string]string `json:"override"`
 }
 
-func (h *Handler) describe(w http.ResponseWriter, name string) {
+func (h *devices) describe(w http.ResponseWriter, name string) {
 	d := h.table.Explain(name)
 	out := device{Device: name, Known: d.Known, Labels: map[string]string{}, Sources: map[string]string{}}
 	for _, l := range d.Labels {
@@ -95,22 +73,22 @@ func (h *Handler) describe(w http.ResponseWriter, name string) {
 }
 
 // name returns the device of the path, or answers and returns false.
-func (h *Handler) name(w http.ResponseWriter, r *http.Request) (string, bool) {
+func (h *devices) name(w http.ResponseWriter, r *http.Request) (string, bool) {
 	name := r.PathValue("device")
 	if err := enrich.CheckDevice(name); err != nil {
-		invalidDevice.answer(w, err.Error())
+		invalidDevice.Answer(w, err.Error())
 		return "", false
 	}
 	return name, true
 }
 
-func (h *Handler) get(w http.ResponseWriter, r *http.Request) {
+func (h *devices) get(w http.ResponseWriter, r *http.Request) {
 	if name, ok := h.name(w, r); ok {
 		h.describe(w, name)
 	}
 }
 
-func (h *Handler) put(w http.ResponseWriter, r *http.Request) {
+func (h *devices) put(w http.ResponseWriter, r *http.Request) {
 	name, ok := h.name(w, r)
 	if !ok {
 		return
@@ -118,16 +96,16 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request) {
 	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if charset := params["charset"]; err != nil || kind != "application/json" || charset != "" && !strings.EqualFold(charset, "utf-8") {
 		w.Header().Set("Accept", "application/json")
-		unsupportedMediaType.answer(w, "")
+		unsupportedMediaType.Answer(w, "")
 		return
 	}
 	if r.Header.Get("Content-Encoding") != "" {
-		unsupportedMediaType.answer(w, "the body must not be compressed")
+		unsupportedMediaType.Answer(w, "the body must not be compressed")
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		bodyTooLarge.answer(w, "")
+		bodyTooLarge.Answer(w, "")
 		return
 	}
 	if err != nil {
@@ -135,7 +113,7 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request) {
 	}
 	labels, err := enrich.ParseLabels(body, "")
 	if err != nil {
-		invalidLabels.answer(w, err.Error())
+		invalidLabels.Answer(w, err.Error())
 		return
 	}
 	if err := h.table.SetOverride(name, labels); err != nil {
@@ -145,7 +123,7 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request) {
 	h.describe(w, name)
 }
 
-func (h *Handler) delete(w http.ResponseWriter, r *http.Request) {
+func (h *devices) delete(w http.ResponseWriter, r *http.Request) {
 	name, ok := h.name(w, r)
 	if !ok {
 		return
@@ -154,7 +132,7 @@ func (h *Handler) delete(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		refuse(w, err)
 	case !there:
-		noOverride.answer(w, "")
+		noOverride.Answer(w, "")
 	default:
 		h.describe(w, name)
 	}
@@ -165,23 +143,14 @@ func refuse(w http.ResponseWriter, err error) {
 	var invalid *enrich.Invalid
 	switch {
 	case errors.As(err, &invalid):
-		invalidLabels.answer(w, err.Error())
+		invalidLabels.Answer(w, err.Error())
 	case errors.Is(err, enrich.ErrTooManyOverrides):
-		tooManyOverrides.answer(w, err.Error())
+		tooManyOverrides.Answer(w, err.Error())
 	default:
-		notKept.answer(w, err.Error())
+		notKept.Answer(w, err.Error())
 	}
 }
 
-func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
+func (h *devices) status(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, h.table.Status())
-}
-
-func answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v) // an error means that the client has gone
 }
