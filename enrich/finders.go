@@ -6,16 +6,16 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/penstock-io/penstock/enrich/httpsource"
-	"github.com/penstock-io/penstock/enrich/pgsource"
+	"github.com/penstock-io/penstock/enrich/source/http"
+	"github.com/penstock-io/penstock/enrich/source/postgres"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
 // postgresFinder finds devices by a query.
-type postgresFinder struct{ l *pgsource.Lookup }
+type postgresFinder struct{ l *postgres.Lookup }
 
 func newPostgresFinder(cfg LookupConfig) (finder, error) {
-	l, err := pgsource.NewLookup(cfg.Postgres, cfg.DeviceColumn, cfg.MaxInFlight)
+	l, err := postgres.NewLookup(cfg.Postgres, cfg.DeviceColumn, cfg.MaxInFlight)
 	return postgresFinder{l}, err
 }
 
@@ -27,18 +27,18 @@ func (f postgresFinder) close() { f.l.Close() }
 
 // httpFinder finds devices by a URL.
 type httpFinder struct {
-	l      *httpsource.Lookup
+	l      *http.Lookup
 	member string
 }
 
 func newHTTPFinder(cfg LookupConfig) (finder, error) {
-	l, err := httpsource.NewLookup(cfg.HTTP, cfg.MaxInFlight)
+	l, err := http.NewLookup(cfg.HTTP, cfg.MaxInFlight)
 	return httpFinder{l, cfg.DeviceColumn}, err
 }
 
 func (f httpFinder) find(ctx context.Context, device string) ([]event.Label, bool, error) {
 	text, err := f.l.Lookup(ctx, device)
-	if errors.Is(err, httpsource.ErrNotFound) {
+	if errors.Is(err, http.ErrNotFound) {
 		return nil, false, nil
 	}
 	if err != nil {

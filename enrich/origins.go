@@ -6,18 +6,18 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/penstock-io/penstock/enrich/httpsource"
-	"github.com/penstock-io/penstock/enrich/pgsource"
+	"github.com/penstock-io/penstock/enrich/source/http"
+	"github.com/penstock-io/penstock/enrich/source/postgres"
 )
 
 // postgresOrigin is a table of devices in PostgreSQL.
 type postgresOrigin struct {
-	src *pgsource.Source
-	cfg pgsource.Config
+	src *postgres.Source
+	cfg postgres.Config
 }
 
 func newPostgresOrigin(s Source) (*postgresOrigin, error) {
-	src, err := pgsource.New(s.Postgres, s.deviceColumn())
+	src, err := postgres.New(s.Postgres, s.deviceColumn())
 	return &postgresOrigin{src, s.Postgres}, err
 }
 
@@ -32,17 +32,17 @@ func (o *postgresOrigin) open(ctx context.Context) (stream, error) {
 	return postgresStream{s}, nil
 }
 
-type postgresStream struct{ s *pgsource.Session }
+type postgresStream struct{ s *postgres.Session }
 
 func (p postgresStream) fetch(ctx context.Context, emit func(row) error) error {
-	return p.s.Fetch(ctx, func(r pgsource.Row) error { return emit(fromPostgres(r)) })
+	return p.s.Fetch(ctx, func(r postgres.Row) error { return emit(fromPostgres(r)) })
 }
 
 func (p postgresStream) fetched() {}
 
 func (p postgresStream) follow(ctx context.Context, take func([]change) error) error {
 	var list []change
-	return p.s.Follow(ctx, func(rows []pgsource.Row) error {
+	return p.s.Follow(ctx, func(rows []postgres.Row) error {
 		list = list[:0]
 		for _, r := range rows {
 			list = append(list, change{fromPostgres(r), r.Gone && r.Fault == ""})
@@ -53,21 +53,21 @@ func (p postgresStream) follow(ctx context.Context, take func([]change) error) e
 
 func (p postgresStream) close() { p.s.Close() }
 
-func fromPostgres(r pgsource.Row) row {
+func fromPostgres(r postgres.Row) row {
 	return row{device: r.Device, labels: r.Labels, fault: r.Fault}
 }
 
 // httpOrigin is a document behind a URL. It has no connection of its own, so
 // it is its own stream.
 type httpOrigin struct {
-	src    *httpsource.Source
+	src    *http.Source
 	url    string
 	format string
 	column string
 }
 
 func newHTTPOrigin(s Source) (*httpOrigin, error) {
-	src, err := httpsource.New(s.HTTP)
+	src, err := http.New(s.HTTP)
 	return &httpOrigin{src, s.HTTP.URL, s.Format, s.deviceColumn()}, err
 }
 
@@ -81,7 +81,7 @@ func (o *httpOrigin) fetch(ctx context.Context, emit func(row) error) error {
 	ctx, cancel := context.WithTimeout(ctx, o.src.Timeout())
 	defer cancel()
 	doc, err := o.src.Get(ctx)
-	if errors.Is(err, httpsource.ErrNotModified) {
+	if errors.Is(err, http.ErrNotModified) {
 		return errUnchanged
 	}
 	if err != nil {

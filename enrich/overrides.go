@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/penstock-io/penstock/enrich/devicelog"
+	"github.com/penstock-io/penstock/enrich/source/mirror"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -35,8 +35,8 @@ func (c *changes) open(cfg Config, log *slog.Logger) error {
 	if cfg.Dir == "" {
 		return nil
 	}
-	c.file = devicelog.New(filepath.Join(cfg.Dir, nameOverrides+".ndjson"), nameOverrides)
-	torn, err := c.file.Read(func(e devicelog.Entry) error {
+	c.file = mirror.New(filepath.Join(cfg.Dir, nameOverrides+".ndjson"), nameOverrides)
+	torn, err := c.file.Read(func(e mirror.Entry) error {
 		if e.Gone {
 			delete(c.overrides, e.Device)
 			return nil
@@ -49,7 +49,7 @@ func (c *changes) open(cfg Config, log *slog.Logger) error {
 		return nil
 	})
 	switch {
-	case devicelog.Missing(err):
+	case mirror.Missing(err):
 		return nil
 	case err != nil:
 		return fmt.Errorf("cannot read the labels that were set over the API: %w (mend the line, or move the file away to start without)", err)
@@ -102,7 +102,7 @@ func (t *Table) SetOverride(device string, labels []event.Label) error {
 		return &Invalid{fmt.Sprintf("device %q would have %d labels with those of the sources, max_labels is %d", device, n, t.cfg.MaxLabels)}
 	}
 	c.overrides[device] = own
-	if err := c.keep(devicelog.Entry{Device: device, Labels: own.All()}); err != nil {
+	if err := c.keep(mirror.Entry{Device: device, Labels: own.All()}); err != nil {
 		if had {
 			c.overrides[device] = before
 		} else {
@@ -125,7 +125,7 @@ func (t *Table) RemoveOverride(device string) (bool, error) {
 		return false, nil
 	}
 	delete(c.overrides, device)
-	if err := c.keep(devicelog.Entry{Device: device, Gone: true}); err != nil {
+	if err := c.keep(mirror.Entry{Device: device, Gone: true}); err != nil {
 		c.overrides[strings.Clone(device)] = before
 		return true, err
 	}
@@ -147,13 +147,13 @@ func (t *Table) apply(device string) {
 
 // keep writes a changed override to disk. The lock is held meanwhile: the
 // order in the file is that of the changes.
-func (c *changes) keep(e devicelog.Entry) error {
+func (c *changes) keep(e mirror.Entry) error {
 	if c.file == nil {
 		return nil
 	}
 	err := errors.New("is written anew")
 	if c.file.Usable() && c.file.Appended() < 2*len(c.overrides)+garbage {
-		err = c.file.Append([]devicelog.Entry{e})
+		err = c.file.Append([]mirror.Entry{e})
 	}
 	if err != nil {
 		err = c.file.Replace(entries(c.overrides))
@@ -164,10 +164,10 @@ func (c *changes) keep(e devicelog.Entry) error {
 	return nil
 }
 
-func entries(devices map[string]*event.Labels) iter.Seq[devicelog.Entry] {
-	return func(yield func(devicelog.Entry) bool) {
+func entries(devices map[string]*event.Labels) iter.Seq[mirror.Entry] {
+	return func(yield func(mirror.Entry) bool) {
 		for device, labels := range devices {
-			if !yield(devicelog.Entry{Device: device, Labels: labels.All()}) {
+			if !yield(mirror.Entry{Device: device, Labels: labels.All()}) {
 				return
 			}
 		}

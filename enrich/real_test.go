@@ -15,15 +15,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/penstock-io/penstock/enrich/pgsource"
+	"github.com/penstock-io/penstock/enrich/source/postgres"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
 
 // postgresSource is a source whose dear settings suit a test.
-func postgresSource(url string, edit func(*pgsource.Config)) Source {
+func postgresSource(url string, edit func(*postgres.Config)) Source {
 	s := Source{Type: typePostgres, Name: "db"}
-	s.Postgres = pgsource.Config{
-		Connection:     pgsource.Connection{DSN: url},
+	s.Postgres = postgres.Config{
+		Connection:     postgres.Connection{DSN: url},
 		Query:          "SELECT device, site, updated_at, deleted FROM devices",
 		ChangeColumn:   "updated_at",
 		DeletedColumn:  "deleted",
@@ -117,7 +117,7 @@ CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_notify('devices', coalesce(new.device, old.device)); RETURN NULL; END $$;
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON devices FOR EACH ROW EXECUTE FUNCTION tell();`)
 	cfg := testConfig()
-	cfg.Sources = []Source{postgresSource(server.URL(database), func(c *pgsource.Config) {
+	cfg.Sources = []Source{postgresSource(server.URL(database), func(c *postgres.Config) {
 		c.Query, c.ChangeColumn, c.DeletedColumn, c.Listen = "SELECT device, site FROM devices", "", "", "devices"
 	})}
 	f := load(t, cfg)
@@ -150,7 +150,7 @@ func TestPostgresReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := testConfig()
-	cfg.Sources = []Source{postgresSource(server.URL(database), func(c *pgsource.Config) { c.ReloadInterval = 50 * time.Millisecond })}
+	cfg.Sources = []Source{postgresSource(server.URL(database), func(c *postgres.Config) { c.ReloadInterval = 50 * time.Millisecond })}
 	f := load(t, cfg)
 	f.watch()
 	if _, err := server.Psql(database, "DELETE FROM devices WHERE device='d8'"); err != nil {

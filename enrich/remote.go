@@ -18,7 +18,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/puzpuzpuz/xsync/v3"
 
-	"github.com/penstock-io/penstock/enrich/devicelog"
+	"github.com/penstock-io/penstock/enrich/source/mirror"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -122,7 +122,7 @@ func newRemote(s Source, cfg *Config, log *slog.Logger) (*remote, error) {
 	if cfg.Dir != "" {
 		sum := sha256.Sum256([]byte(s.kind() + "\x00" + s.deviceColumn() + "\x00" + r.origin.identity()))
 		file := filepath.Join(cfg.Dir, "source-"+r.name+".ndjson")
-		r.copy = newRowCopy(devicelog.New(file, hex.EncodeToString(sum[:8])), r.log)
+		r.copy = newRowCopy(mirror.New(file, hex.EncodeToString(sum[:8])), r.log)
 	}
 	return r, nil
 }

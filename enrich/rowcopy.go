@@ -11,7 +11,7 @@ import (
 
 	"github.com/puzpuzpuz/xsync/v3"
 
-	"github.com/penstock-io/penstock/enrich/devicelog"
+	"github.com/penstock-io/penstock/enrich/source/mirror"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -22,7 +22,7 @@ const savePause = time.Second
 // about a second: what it does not have after a crash, the origin has. A nil
 // rowCopy keeps nothing.
 type rowCopy struct {
-	file *devicelog.Log
+	file *mirror.Log
 	log  *slog.Logger
 	wake chan struct{}
 
@@ -33,7 +33,7 @@ type rowCopy struct {
 	failing bool
 }
 
-func newRowCopy(file *devicelog.Log, log *slog.Logger) *rowCopy {
+func newRowCopy(file *mirror.Log, log *slog.Logger) *rowCopy {
 	return &rowCopy{file: file, log: log, wake: make(chan struct{}, 1), some: map[string]struct{}{}}
 }
 
@@ -46,7 +46,7 @@ func (c *rowCopy) load(ctx context.Context, cfg *Config) (*xsync.MapOf[string, *
 	b := newBuilder(ctx, cfg, nil)
 	b.begin(0, c.file.Path(), nil)
 	devices := xsync.NewMapOf[string, *event.Labels]()
-	_, err := c.file.Read(func(e devicelog.Entry) error {
+	_, err := c.file.Read(func(e mirror.Entry) error {
 		if e.Gone {
 			devices.Delete(e.Device)
 			return nil
@@ -62,9 +62,9 @@ func (c *rowCopy) load(ctx context.Context, cfg *Config) (*xsync.MapOf[string, *
 		return ctx.Err()
 	})
 	switch {
-	case devicelog.Missing(err):
+	case mirror.Missing(err):
 		return nil, time.Time{}
-	case errors.Is(err, devicelog.ErrOther):
+	case errors.Is(err, mirror.ErrOther):
 		c.log.Info("the copy of the enrichment source is of other settings and is not used", "file", c.file.Path())
 		return nil, time.Time{}
 	case err != nil:
@@ -165,19 +165,19 @@ func (c *rowCopy) write() {
 	c.all = true // with the next change
 }
 
-func allRows(devices *xsync.MapOf[string, *event.Labels]) iter.Seq[devicelog.Entry] {
-	return func(yield func(devicelog.Entry) bool) {
+func allRows(devices *xsync.MapOf[string, *event.Labels]) iter.Seq[mirror.Entry] {
+	return func(yield func(mirror.Entry) bool) {
 		devices.Range(func(device string, labels *event.Labels) bool {
-			return yield(devicelog.Entry{Device: device, Labels: labels.All()})
+			return yield(mirror.Entry{Device: device, Labels: labels.All()})
 		})
 	}
 }
 
-func rowsOf(devices *xsync.MapOf[string, *event.Labels], some map[string]struct{}) []devicelog.Entry {
-	list := make([]devicelog.Entry, 0, len(some))
+func rowsOf(devices *xsync.MapOf[string, *event.Labels], some map[string]struct{}) []mirror.Entry {
+	list := make([]mirror.Entry, 0, len(some))
 	for device := range some {
 		labels, known := devices.Load(device)
-		list = append(list, devicelog.Entry{Device: device, Labels: labels.All(), Gone: !known})
+		list = append(list, mirror.Entry{Device: device, Labels: labels.All(), Gone: !known})
 	}
 	return list
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/penstock-io/penstock/enrich/httpsource"
-	"github.com/penstock-io/penstock/enrich/pgsource"
+	"github.com/penstock-io/penstock/enrich/source/http"
+	"github.com/penstock-io/penstock/enrich/source/postgres"
 )
 
 // The types of sources.
@@ -95,7 +95,7 @@ func checkSources(sources []Source) []string {
 }
 
 // isZeroPostgres reports whether nobody has set anything that matters.
-func isZeroPostgres(c pgsource.Config) bool {
+func isZeroPostgres(c postgres.Config) bool {
 	return c.DSN == "" && c.DSNFile == "" && c.Query == "" && c.Listen == "" && c.ChangeColumn == ""
 }
 
@@ -104,8 +104,8 @@ func (s *Source) SetDefaults() {
 	*s = Source{
 		Type:         s.kind(),
 		DeviceColumn: defaultDeviceColumn,
-		Postgres:     pgsource.DefaultConfig(),
-		HTTP:         httpsource.DefaultConfig(),
+		Postgres:     postgres.DefaultConfig(),
+		HTTP:         http.DefaultConfig(),
 	}
 }
 
@@ -169,8 +169,8 @@ type LookupConfig struct {
 
 	Timeout time.Duration `yaml:"timeout" default:"5s" help:"Longest time for one lookup."`
 
-	Postgres pgsource.LookupConfig   `yaml:"postgres" when:"postgres" help:"With type postgres."`
-	HTTP     httpsource.LookupConfig `yaml:"http" when:"http" help:"With type http."`
+	Postgres postgres.LookupConfig   `yaml:"postgres" when:"postgres" help:"With type postgres."`
+	HTTP     http.LookupConfig `yaml:"http" when:"http" help:"With type http."`
 }
 
 func defaultLookup() LookupConfig {
@@ -183,8 +183,8 @@ func defaultLookup() LookupConfig {
 		MaxInFlight:  8,
 		Queue:        1024,
 		Timeout:      5 * time.Second,
-		Postgres:     pgsource.LookupConfig{Connection: pgsource.Connection{Timeout: 30 * time.Second}},
-		HTTP:         httpsource.LookupConfig{Client: httpsource.Client{Timeout: 30 * time.Second}},
+		Postgres:     postgres.LookupConfig{Connection: postgres.Connection{Timeout: 30 * time.Second}},
+		HTTP:         http.LookupConfig{Client: http.Client{Timeout: 30 * time.Second}},
 	}
 }
 

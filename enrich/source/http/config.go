@@ -1,7 +1,7 @@
-// Package httpsource fetches tables of devices, and single devices, over
+// Package http fetches tables of devices, and single devices, over
 // HTTP. It knows how a document is fetched; what it says is its caller's
 // affair.
-package httpsource
+package http
 
 import (
 	"crypto/tls"

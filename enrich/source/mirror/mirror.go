@@ -1,4 +1,4 @@
-// Package devicelog keeps devices and their labels in a file: a snapshot,
+// Package mirror keeps devices and their labels in a file: a snapshot,
 // followed by the changes since. A change is appended and synced; when there
 // are many, the file is written anew. The file is NDJSON and can be read, and
 // mended, with an editor.
@@ -10,7 +10,7 @@
 // A line that says something about a device replaces what earlier lines said.
 // The last line may be torn by a crash: it was never confirmed, so it is cut
 // off. Any other line that makes no sense is an error.
-package devicelog
+package mirror
 
 import (
 	"bufio"

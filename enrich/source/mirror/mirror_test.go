@@ -1,4 +1,4 @@
-package devicelog
+package mirror
 
 import (
 	"errors"

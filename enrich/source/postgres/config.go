@@ -1,11 +1,11 @@
-// Package pgsource reads devices and their labels from PostgreSQL: all of
+// Package postgres reads devices and their labels from PostgreSQL: all of
 // them by a query, then what changes, by polling a column or by LISTEN; and
 // single ones, for devices that are in no table.
 //
 // It knows how rows are read and nothing of what they are for. Every value
 // travels as text, as PostgreSQL writes it, so that a column may have any
 // type that has a text.
-package pgsource
+package postgres
 
 import (
 	"errors"
