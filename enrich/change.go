@@ -22,7 +22,7 @@ type changes struct {
 	touched   map[string]struct{} // devices that changed while reloading
 
 	overrides map[string]*event.Labels // labels that were set over the API, by device
-	file      *mirror.Log           // where overrides are kept; nil if nowhere
+	file      *mirror.Log              // where overrides are kept; nil if nowhere
 }
 
 // beginReload says that a table is being built, from what the sources say

@@ -78,8 +78,8 @@ type Source struct {
 	// Required is for sources that are not files.
 	Required bool `yaml:"required" default:"false" help:"With type postgres or http: do not start without this source's rows. A copy of earlier rows is enough. A file is always required."`
 
-	Postgres postgres.Config   `yaml:"postgres" when:"postgres" help:"With type postgres."`
-	HTTP     http.Config `yaml:"http" when:"http" help:"With type http."`
+	Postgres postgres.Config `yaml:"postgres" when:"postgres" help:"With type postgres."`
+	HTTP     http.Config     `yaml:"http" when:"http" help:"With type http."`
 }
 
 // The policies for devices that are in no source.

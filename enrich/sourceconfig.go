@@ -169,8 +169,8 @@ type LookupConfig struct {
 
 	Timeout time.Duration `yaml:"timeout" default:"5s" help:"Longest time for one lookup."`
 
-	Postgres postgres.LookupConfig   `yaml:"postgres" when:"postgres" help:"With type postgres."`
-	HTTP     http.LookupConfig `yaml:"http" when:"http" help:"With type http."`
+	Postgres postgres.LookupConfig `yaml:"postgres" when:"postgres" help:"With type postgres."`
+	HTTP     http.LookupConfig     `yaml:"http" when:"http" help:"With type http."`
 }
 
 func defaultLookup() LookupConfig {

@@ -27,6 +27,7 @@ import (
 	"slices"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/durable"
 )
 
 // Entry is what the file says of one device.
@@ -199,52 +200,35 @@ func (l *Log) Append(entries []Entry) (err error) {
 // Usable reports whether Append can be called: the file is there and sound.
 func (l *Log) Usable() bool { return l.whole }
 
-// Replace writes the file anew: beside it, synced, and renamed over it, so
-// that a crash leaves the old file or the new one.
-func (l *Log) Replace(entries iter.Seq[Entry]) (err error) {
-	dir := filepath.Dir(l.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// Replace writes the file anew. A crash leaves the old file or the new one.
+func (l *Log) Replace(entries iter.Seq[Entry]) error {
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
 		return fmt.Errorf("cannot make the directory of devices: %w", err)
 	}
-	temp := l.path + ".new"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	err := durable.Replace(l.path, ".new", 0o600, func(w io.Writer) error { return l.write(w, entries) })
 	if err != nil {
 		return fmt.Errorf("cannot write the file of devices: %w", err)
-	}
-	if err := errors.Join(l.write(f, entries), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("cannot write the file of devices: %w", err), os.Remove(temp))
-	}
-	if err := os.Rename(temp, l.path); err != nil {
-		return fmt.Errorf("cannot replace the file of devices: %w", err)
-	}
-	if err := syncDir(dir); err != nil {
-		return fmt.Errorf("cannot sync the directory of devices: %w", err)
 	}
 	l.appended, l.whole = 0, true
 	return nil
 }
 
-func (l *Log) write(f *os.File, entries iter.Seq[Entry]) error {
-	w := bufio.NewWriterSize(f, 64<<10)
+func (l *Log) write(w io.Writer, entries iter.Seq[Entry]) error {
 	text, err := json.Marshal(header{"devices", 1, l.of})
 	if err != nil {
 		return err
 	}
-	_, _ = w.Write(append(text, '\n')) // an error comes again with Flush
-	var buf bytes.Buffer
+	buf := bytes.NewBuffer(append(text, '\n'))
 	for e := range entries {
-		buf.Reset()
-		if err := appendLine(&buf, e); err != nil {
+		if _, err := buf.WriteTo(w); err != nil {
 			return err
 		}
-		if _, err := w.Write(buf.Bytes()); err != nil {
+		if err := appendLine(buf, e); err != nil {
 			return err
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	return f.Sync()
+	_, err = buf.WriteTo(w)
+	return err
 }
 
 func appendLine(dst *bytes.Buffer, e Entry) error {
@@ -262,15 +246,6 @@ func appendLine(dst *bytes.Buffer, e Entry) error {
 	dst.Write(text)
 	dst.WriteByte('\n')
 	return nil
-}
-
-// syncDir makes a rename in the directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Missing reports whether err says that there is no file.
