@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/filewatch"
 )
 
 // fileSource is a file of devices.
@@ -150,4 +152,27 @@ func (s *fileSource) parse(in *input, emit func(row) error) error {
 	default:
 		return parseNDJSON(in, s.column, emit)
 	}
+}
+
+// watch implements source.
+func (s *fileSource) watch(ctx context.Context, changed func()) {
+	hinted := "" // the state that changed was last called for
+	filewatch.File{
+		Path:  s.path,
+		Quiet: s.debounce / 2,
+		Poll:  s.poll,
+		Look: func() {
+			switch now := s.stamp(); {
+			case now == *s.seen.Load() && now != "":
+				hinted = ""
+			case now == "" || now != hinted:
+				hinted = now
+				changed()
+			}
+		},
+		Touched: func() {
+			hinted = ""
+			changed()
+		},
+	}.Run(ctx, s.log)
 }

@@ -29,7 +29,7 @@ var rooms = []room{
 	{"ingest/httpapi", []string{"ingest/event", "ingest/decode"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
 	{"ingest/journal", []string{"ingest/event"}, "the journal must recover by itself, whatever becomes of those who write into it and read from it"},
 	{"ingest", []string{"ingest/event"}, "the pool declares what it needs of journal, enrichment and sinks; cmd hands it over"},
-	{"enrich", []string{"ingest/event", "enrich/source/mirror", "enrich/source/http", "enrich/source/postgres"}, "the table puts its sources together, and is of use without the rest"},
+	{"enrich", []string{"ingest/event", "internal/filewatch", "enrich/source/mirror", "enrich/source/http", "enrich/source/postgres"}, "the table puts its sources together, and is of use without the rest"},
 	{"enrich/devicesapi", []string{"ingest/event", "enrich"}, "the operator's view of the table; the table knows nothing of HTTP"},
 	{"enrich/source/*", []string{"ingest/event", "internal/durable"}, "a source emits rows: it knows neither the table nor another source"},
 	{"sink", []string{"ingest/event"}, "delivery declares what it needs of journal and stores; cmd hands it over"},
