@@ -92,7 +92,9 @@ func BenchmarkChange(b *testing.B) {
 				o.rows[deviceName(i)] = "north"
 			}
 			cfg := testConfig()
-			s := Source{Type: typeHTTP, Name: "remote"}
+			s := Source{Type: typeHTTP}
+			s.SetDefaults()
+			s.Name = "remote"
 			s.HTTP.URL = "http://127.0.0.1:1/"
 			r, err := newRemote(s, &cfg, slog.New(slog.DiscardHandler))
 			if err != nil {

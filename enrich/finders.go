@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/penstock-io/penstock/enrich/source/http"
 	"github.com/penstock-io/penstock/enrich/source/postgres"
@@ -14,8 +15,8 @@ import (
 // postgresFinder finds devices by a query.
 type postgresFinder struct{ l *postgres.Lookup }
 
-func newPostgresFinder(cfg LookupConfig) (finder, error) {
-	l, err := postgres.NewLookup(cfg.Postgres, cfg.DeviceColumn, cfg.MaxInFlight)
+func newPostgresFinder(cfg LookupConfig, log *slog.Logger) (finder, error) {
+	l, err := postgres.NewLookup(cfg.Postgres, cfg.DeviceColumn, cfg.MaxInFlight, log)
 	return postgresFinder{l}, err
 }
 
@@ -31,8 +32,8 @@ type httpFinder struct {
 	member string
 }
 
-func newHTTPFinder(cfg LookupConfig) (finder, error) {
-	l, err := http.NewLookup(cfg.HTTP, cfg.MaxInFlight)
+func newHTTPFinder(cfg LookupConfig, log *slog.Logger) (finder, error) {
+	l, err := http.NewLookup(cfg.HTTP, cfg.MaxInFlight, log)
 	return httpFinder{l, cfg.DeviceColumn}, err
 }
 

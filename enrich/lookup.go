@@ -78,9 +78,9 @@ func newLookups(cfg LookupConfig, maxLabels int, log *slog.Logger, set *metrics.
 	case "":
 		return nil, nil
 	case typePostgres:
-		f, err = newPostgresFinder(cfg)
+		f, err = newPostgresFinder(cfg, log)
 	case typeHTTP:
-		f, err = newHTTPFinder(cfg)
+		f, err = newHTTPFinder(cfg, log)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s.%w", cfg.Type, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/penstock-io/penstock/enrich/source/http"
@@ -16,8 +17,8 @@ type postgresOrigin struct {
 	cfg postgres.Config
 }
 
-func newPostgresOrigin(s Source) (*postgresOrigin, error) {
-	src, err := postgres.New(s.Postgres, s.deviceColumn())
+func newPostgresOrigin(s Source, log *slog.Logger) (*postgresOrigin, error) {
+	src, err := postgres.New(s.Postgres, s.deviceColumn(), log)
 	return &postgresOrigin{src, s.Postgres}, err
 }
 
@@ -66,8 +67,8 @@ type httpOrigin struct {
 	column string
 }
 
-func newHTTPOrigin(s Source) (*httpOrigin, error) {
-	src, err := http.New(s.HTTP)
+func newHTTPOrigin(s Source, log *slog.Logger) (*httpOrigin, error) {
+	src, err := http.New(s.HTTP, log)
 	return &httpOrigin{src, s.HTTP.URL, s.Format, s.deviceColumn()}, err
 }
 

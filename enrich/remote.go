@@ -109,9 +109,9 @@ func newRemote(s Source, cfg *Config, log *slog.Logger) (*remote, error) {
 	var err error
 	switch s.kind() {
 	case typePostgres:
-		r.origin, err = newPostgresOrigin(s)
+		r.origin, err = newPostgresOrigin(s, r.log)
 	case typeHTTP:
-		r.origin, err = newHTTPOrigin(s)
+		r.origin, err = newHTTPOrigin(s, r.log)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s.%w", s.kind(), err)

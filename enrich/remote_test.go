@@ -134,7 +134,9 @@ func remoteTable(t *testing.T, dir string, edit func(*Config), sources ...any) (
 	for i, x := range sources {
 		switch x := x.(type) {
 		case *fakeOrigin:
-			s := Source{Type: typeHTTP, Name: fmt.Sprintf("remote-%d", i)}
+			s := Source{Type: typeHTTP}
+			s.SetDefaults()
+			s.Name = fmt.Sprintf("remote-%d", i)
 			s.HTTP.URL = "http://127.0.0.1:1/"
 			r, err := newRemote(s, &cfg, log)
 			if err != nil {
@@ -143,7 +145,10 @@ func remoteTable(t *testing.T, dir string, edit func(*Config), sources ...any) (
 			r.origin = x
 			list = append(list, r)
 		case required:
-			s := Source{Type: typeHTTP, Name: fmt.Sprintf("remote-%d", i), Required: true}
+			s := Source{Type: typeHTTP}
+			s.SetDefaults()
+			s.Name = fmt.Sprintf("remote-%d", i)
+			s.Required = true
 			s.HTTP.URL = "http://127.0.0.1:1/"
 			r, err := newRemote(s, &cfg, log)
 			if err != nil {

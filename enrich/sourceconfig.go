@@ -51,9 +51,7 @@ func checkSources(sources []Source) []string {
 				fault(i, "http: is for type http, and the type is file")
 			}
 		case typePostgres:
-			for _, text := range s.Postgres.Faults() {
-				fault(i, "postgres.%s", text)
-			}
+			faults = append(faults, under(fmt.Sprintf("sources[%d].postgres.", i), s.Postgres.Validate())...)
 			if c := s.deviceColumn(); c == s.Postgres.ChangeColumn || c == s.Postgres.DeletedColumn {
 				fault(i, "device_column: %q is another column's name, too", c)
 			}
@@ -61,9 +59,7 @@ func checkSources(sources []Source) []string {
 				fault(i, "format: a database has none")
 			}
 		case typeHTTP:
-			for _, text := range s.HTTP.Faults() {
-				fault(i, "http.%s", text)
-			}
+			faults = append(faults, under(fmt.Sprintf("sources[%d].http.", i), s.HTTP.Validate())...)
 			if s.Format != "" {
 				if _, err := s.format(); err != nil {
 					fault(i, "format: %v", err)
@@ -90,6 +86,18 @@ func checkSources(sources []Source) []string {
 		default:
 			names[s.Name] = i
 		}
+	}
+	return faults
+}
+
+// under lists the faults of a section, their keys below path.
+func under(path string, err error) []string {
+	if err == nil {
+		return nil
+	}
+	faults := strings.Split(err.Error(), "\n")
+	for i := range faults {
+		faults[i] = path + faults[i]
 	}
 	return faults
 }
@@ -183,8 +191,8 @@ func defaultLookup() LookupConfig {
 		MaxInFlight:  8,
 		Queue:        1024,
 		Timeout:      5 * time.Second,
-		Postgres:     postgres.LookupConfig{Connection: postgres.Connection{Timeout: 30 * time.Second}},
-		HTTP:         http.LookupConfig{Client: http.Client{Timeout: 30 * time.Second}},
+		Postgres:     postgres.DefaultLookupConfig(),
+		HTTP:         http.DefaultLookupConfig(),
 	}
 }
 
@@ -199,13 +207,9 @@ func (c LookupConfig) faults() []string {
 		}
 		return nil
 	case typePostgres:
-		for _, text := range c.Postgres.Faults() {
-			fault("postgres.%s", text)
-		}
+		faults = append(faults, under("postgres.", c.Postgres.Validate())...)
 	case typeHTTP:
-		for _, text := range c.HTTP.Faults() {
-			fault("http.%s", text)
-		}
+		faults = append(faults, under("http.", c.HTTP.Validate())...)
 	default:
 		fault("type: must be postgres, http or empty, got %q", c.Type)
 	}

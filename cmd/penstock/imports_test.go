@@ -17,7 +17,7 @@ const module = "github.com/penstock-io/penstock"
 // it may import. Its own subtree is always allowed.
 type room struct {
 	path    string
-	imports []string // "*" is everything
+	imports []string // "*" is everything, "internal/*" everything in it
 	reason  string
 }
 
@@ -31,12 +31,14 @@ var rooms = []room{
 	{"ingest", []string{"ingest/event"}, "the pool declares what it needs of journal, enrichment and sinks; cmd hands it over"},
 	{"enrich", []string{"ingest/event", "internal/filewatch", "enrich/source/mirror", "enrich/source/http", "enrich/source/postgres"}, "the table puts its sources together, and is of use without the rest"},
 	{"enrich/devicesapi", []string{"ingest/event", "enrich"}, "the operator's view of the table; the table knows nothing of HTTP"},
-	{"enrich/source/*", []string{"ingest/event", "internal/durable"}, "a source emits rows: it knows neither the table nor another source"},
+	{"enrich/source/*", []string{"ingest/event", "internal/*"}, "a source emits rows: it knows neither the table nor another source"},
 	{"sink", []string{"ingest/event"}, "delivery declares what it needs of journal and stores; cmd hands it over"},
-	{"sink/*", []string{"ingest/event", "sink", "sink/ndjson", "sink/remote", "internal/durable", "internal/jsonstring"}, "a store knows batches and the words of delivery, what stores share, and no other store"},
+	{"sink/*", []string{"ingest/event", "sink", "sink/ndjson", "sink/remote", "internal/*"}, "a store knows batches and the words of delivery, what stores share, and no other store"},
 	{"sink/ndjson", []string{"ingest/event", "internal/jsonstring"}, "the form of a line is the file's and the dead letters', and knows neither"},
-	{"sink/remote", []string{"ingest/event", "sink"}, "what stores behind HTTP share knows none of them"},
+	{"sink/remote", []string{"ingest/event", "sink", "internal/httpclient"}, "what stores behind HTTP share knows none of them"},
 	{"sink/sinktest", []string{"ingest/event", "loadtest/sim"}, "real servers and real data for tests, which are the only ones that import it"},
+	{"internal/httpclient", []string{"internal/secret"}, "passwords, tokens and header fields are secrets"},
+	{"internal/postgres", []string{"internal/secret"}, "a DSN is a secret"},
 	{"internal/*", nil, "what is not the domain's knows nothing of it, and each is of use alone"},
 	{"loadtest", nil, "the load generator knows the wire, never the code: what both got wrong together nobody would see"},
 	{"bench", []string{"*"}, ""},
@@ -149,8 +151,11 @@ func roomOf(path string) (room, bool) {
 }
 
 func (r room) allows(from, to string) bool {
-	if slices.Contains(r.imports, "*") || slices.Contains(r.imports, to) {
-		return true
+	for _, allowed := range r.imports {
+		dir, tree := strings.CutSuffix(allowed, "*")
+		if allowed == to || tree && strings.HasPrefix(to, dir) {
+			return true
+		}
 	}
 	// Its own subtree: that of the room, and for sink/* that of the one sink.
 	own := r.path

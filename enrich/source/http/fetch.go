@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/httpclient"
 )
 
 // ErrNotModified says that the document is the one that was fetched before.
@@ -24,6 +26,7 @@ const maxExcerpt = 200
 // Source is a document behind a URL. It is used by one goroutine at a time.
 type Source struct {
 	cfg    Config
+	place  string
 	client *client
 
 	// Of the document that was confirmed.
@@ -33,22 +36,20 @@ type Source struct {
 }
 
 // New reads the files and variables that cfg names. It does not connect.
-func New(cfg Config) (*Source, error) {
-	client, err := newClient(cfg.Client, 1)
+func New(cfg Config, log *slog.Logger) (*Source, error) {
+	client, err := newClient(cfg.Config, 1, log)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.MaxBytes == 0 {
-		cfg.MaxBytes = DefaultConfig().MaxBytes
+	u, err := httpclient.ParseURL(cfg.URL)
+	if err != nil {
+		return nil, err
 	}
-	if cfg.PollInterval == 0 {
-		cfg.PollInterval = DefaultConfig().PollInterval
-	}
-	return &Source{cfg: cfg, client: client}, nil
+	return &Source{cfg: cfg, place: httpclient.Place(u), client: client}, nil
 }
 
 // Place says where the document is, without what may be secret.
-func (s *Source) Place() string { return place(s.cfg.URL) }
+func (s *Source) Place() string { return s.place }
 
 // PollInterval is the time between two requests.
 func (s *Source) PollInterval() time.Duration { return s.cfg.PollInterval }
@@ -56,15 +57,6 @@ func (s *Source) PollInterval() time.Duration { return s.cfg.PollInterval }
 // MaxBytes is the size beyond which a document is refused, for the reader of
 // its body to hold to.
 func (s *Source) MaxBytes() int64 { return s.cfg.MaxBytes }
-
-// place is a URL without query.
-func place(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-}
 
 // Document is an answer that is being read.
 type Document struct {
@@ -112,24 +104,12 @@ func (c *client) get(ctx context.Context, url string, header http.Header) (*http
 	}
 	r.Header = header
 	r.Header.Set("User-Agent", "penstock")
-	if err := c.authorize(r); err != nil {
-		return nil, err
-	}
+	c.credentials.Apply(r)
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("GET %s: %w", place(url), withoutURL(err))
+		return nil, fmt.Errorf("GET %s: %w", httpclient.Place(r.URL), httpclient.WithoutURL(err))
 	}
 	return resp, nil
-}
-
-// withoutURL drops the URL that net/http puts into its errors: its query may
-// be secret.
-func withoutURL(err error) error {
-	var e *url.Error
-	if errors.As(err, &e) {
-		return e.Err
-	}
-	return err
 }
 
 // refusal is the error of an answer that is not the document. It closes the
@@ -137,11 +117,11 @@ func withoutURL(err error) error {
 func refusal(resp *http.Response) error {
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxExcerpt)) // what came is told
-	words := strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "?")), " ")
-	if words != "" {
-		words = ": " + words
+	message := strings.Join(strings.Fields(strings.ToValidUTF8(string(text), "?")), " ")
+	if message != "" {
+		message = ": " + message
 	}
-	return fmt.Errorf("GET %s: the server answered %s%s", place(resp.Request.URL.String()), resp.Status, words)
+	return fmt.Errorf("GET %s: the server answered %s%s", httpclient.Place(resp.Request.URL), resp.Status, message)
 }
 
 func format(resp *http.Response) string {
@@ -166,7 +146,7 @@ func format(resp *http.Response) string {
 }
 
 // Timeout bounds a request and its answer.
-func (s *Source) Timeout() time.Duration { return s.client.Timeout }
+func (s *Source) Timeout() time.Duration { return s.client.timeout }
 
 // Close closes the idle connection. The source may be used again.
 func (s *Source) Close() { s.client.http.CloseIdleConnections() }

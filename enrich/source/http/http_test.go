@@ -1,11 +1,14 @@
 package http
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/httpclient"
 )
 
 func get(t *testing.T, s *Source) (string, error) {
@@ -28,11 +33,59 @@ func get(t *testing.T, s *Source) (string, error) {
 
 func newSource(t *testing.T, cfg Config) *Source {
 	t.Helper()
-	s, err := New(cfg)
+	s, err := New(filled(cfg), discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+var discard = slog.New(slog.DiscardHandler)
+
+// filled returns the settings with the defaults for what they leave out.
+func filled(cfg Config) Config {
+	d := DefaultConfig()
+	cfg.Timeout = cmp.Or(cfg.Timeout, d.Timeout)
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, d.MaxBytes)
+	cfg.PollInterval = cmp.Or(cfg.PollInterval, d.PollInterval)
+	return cfg
+}
+
+// A token's file that is empty ends the start. Later on the token that it held
+// before is sent: no request goes out without one.
+func TestEmptyTokenFile(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Header.Get("Authorization"))
+	}))
+	defer srv.Close()
+	file := filepath.Join(t.TempDir(), "token")
+	put := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := filled(Config{URL: srv.URL, Config: httpclient.Config{BearerTokenFile: file}})
+	put("\n")
+	if _, err := New(cfg, discard); err == nil || !strings.HasPrefix(err.Error(), "bearer_token_file: ") || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("at the start: %v", err)
+	}
+	put("one\n")
+	var log bytes.Buffer
+	s, err := New(cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"one", "", "two\nlines", "\n"} {
+		put(text)
+		if got, err := get(t, s); got != "Bearer one " || err != nil {
+			t.Errorf("%q: %q, %v", text, got, err)
+		}
+	}
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "bearer_token_file") {
+		t.Errorf("the log says\n%s", log.String())
+	}
 }
 
 // What was confirmed is not sent again, and what was not, is.
@@ -94,19 +147,19 @@ func TestAuthorization(t *testing.T) {
 	defer srv.Close()
 	file := filepath.Join(t.TempDir(), "secret")
 	for name, test := range map[string]struct {
-		client Client
+		client httpclient.Config
 		want   string
 	}{
-		"bearer":      {Client{BearerToken: "t"}, "Bearer t|"},
-		"environment": {Client{BearerToken: "${TEST_PENSTOCK_TOKEN}"}, "Bearer from the environment|"},
-		"bearer file": {Client{BearerTokenFile: file}, "Bearer from a file|"},
-		"basic":       {Client{Username: "u", Password: "p"}, "Basic dTpw|"},
-		"header":      {Client{Headers: map[string]string{"x-key": "${TEST_PENSTOCK_TOKEN}"}}, "|from the environment"},
+		"bearer":      {httpclient.Config{BearerToken: "t"}, "Bearer t|"},
+		"environment": {httpclient.Config{BearerToken: "${TEST_PENSTOCK_TOKEN}"}, "Bearer from the environment|"},
+		"bearer file": {httpclient.Config{BearerTokenFile: file}, "Bearer from a file|"},
+		"basic":       {httpclient.Config{Username: "u", Password: "p"}, "Basic dTpw|"},
+		"header":      {httpclient.Config{Headers: map[string]string{"x-key": "${TEST_PENSTOCK_TOKEN}"}}, "|from the environment"},
 	} {
 		if err := os.WriteFile(file, []byte("from a file\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := newSource(t, Config{URL: srv.URL, Client: test.client})
+		s := newSource(t, Config{URL: srv.URL, Config: test.client})
 		if text, err := get(t, s); text != test.want+" " || err != nil {
 			t.Errorf("%s: %q, %v", name, text, err)
 		}
@@ -121,7 +174,7 @@ func TestAuthorization(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, text, err)
 		}
 	}
-	if _, err := New(Config{URL: srv.URL, Client: Client{Password: "${TEST_PENSTOCK_NONE}"}}); err == nil || !strings.Contains(err.Error(), "password: the environment has no variable TEST_PENSTOCK_NONE") {
+	if _, err := New(Config{URL: srv.URL, Config: httpclient.Config{Password: "${TEST_PENSTOCK_NONE}"}}, discard); err == nil || !strings.Contains(err.Error(), "password: the environment has no variable TEST_PENSTOCK_NONE") {
 		t.Error(err)
 	}
 }
@@ -137,7 +190,7 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := get(t, newSource(t, Config{URL: srv.URL, Client: Client{CAFile: file}})); text != "secure " || err != nil {
+	if text, err := get(t, newSource(t, Config{URL: srv.URL, Config: httpclient.Config{TLS: httpclient.TLS{CAFile: file}}})); text != "secure " || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}
 }
@@ -183,13 +236,13 @@ func TestSecrets(t *testing.T) {
 		{URL: "http://u:" + secret + "@host/"},
 		{URL: "http://host/%zz?" + secret},
 		{URL: "ftp://host/?" + secret},
-		{URL: "http://127.0.0.1:1/?key=" + secret, Client: Client{Timeout: time.Second}},
-		{URL: srv.URL + "/devices?key=" + secret, Client: Client{BearerToken: secret}},
-		{URL: srv.URL, Client: Client{Headers: map[string]string{"X-Key": secret + "\n"}}},
-		{URL: srv.URL, Client: Client{BearerToken: secret + "\n"}},
+		{URL: "http://127.0.0.1:1/?key=" + secret, Config: httpclient.Config{Timeout: time.Second}},
+		{URL: srv.URL + "/devices?key=" + secret, Config: httpclient.Config{BearerToken: secret}},
+		{URL: srv.URL, Config: httpclient.Config{Headers: map[string]string{"X-Key": secret + "\n"}}},
+		{URL: srv.URL, Config: httpclient.Config{BearerToken: secret + "\n"}},
 	} {
-		texts = append(texts, cfg.Faults()...)
-		s, err := New(cfg)
+		texts = append(texts, fmt.Sprint(filled(cfg).Validate()))
+		s, err := New(filled(cfg), discard)
 		texts = append(texts, fmt.Sprint(err))
 		if err == nil {
 			_, err = get(t, s)
@@ -200,7 +253,7 @@ func TestSecrets(t *testing.T) {
 	if strings.Contains(all, secret) {
 		t.Errorf("%s", all)
 	}
-	for _, want := range []string{"url: must not hold a user", "/devices: the server answered 403 Forbidden: no such key"} {
+	for _, want := range []string{"url: must not contain a user", "/devices: the server answered 403 Forbidden: no such key"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no %q in\n%s", want, all)
 		}
@@ -222,7 +275,9 @@ func TestLookup(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
-	l, err := NewLookup(LookupConfig{URL: srv.URL + "/d/{device}?of={device}"}, 2)
+	cfg := DefaultLookupConfig()
+	cfg.URL = srv.URL + "/d/{device}?of={device}"
+	l, err := NewLookup(cfg, 2, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,16 +305,18 @@ func TestLookup(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"": "url: must be set", "x": "url: must begin with", "http://{device}.example/": "{device} in its path or query", "http://h/": "{device}", "http://h/{device}": "", "https://h/?d={device}": "",
+		"": "url: must be set", "x": "url: must be http://", "http://{device}.example/": "{device} in its path or query", "http://h/": "{device}", "http://h/{device}": "", "https://h/?d={device}": "",
 	} {
-		if got := strings.Join(LookupConfig{URL: url}.Faults(), "\n"); (want == "") != (got == "") || !strings.Contains(got, want) {
-			t.Errorf("%q: %s", url, got)
+		cfg := DefaultLookupConfig()
+		cfg.URL = url
+		if err := cfg.Validate(); (want == "") != (err == nil) || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%q: %v", url, err)
 		}
 	}
-	c := Config{URL: "http://h", MaxBytes: -1, PollInterval: 1, Client: Client{
-		BearerToken: "a", BearerTokenFile: "b", Password: "a", PasswordFile: "b", KeyFile: "k", Timeout: -1, Headers: map[string]string{"a b": ""}}}
-	got := strings.Join(c.Faults(), "\n")
-	for _, want := range []string{"max_bytes: ", "poll_interval: ", "bearer_token: ", "password: ", "username: ", "cert_file: ", "timeout: ", "headers.a b: "} {
+	c := Config{URL: "http://h", MaxBytes: -1, PollInterval: 1, Config: httpclient.Config{
+		BearerToken: "a", BearerTokenFile: "b", Password: "a", PasswordFile: "b", Timeout: -1, Headers: map[string]string{"a b": ""}, TLS: httpclient.TLS{KeyFile: "k"}}}
+	got := fmt.Sprint(c.Validate())
+	for _, want := range []string{"max_bytes: ", "poll_interval: ", "bearer_token_file: ", "password_file: ", "username: ", "tls.key_file: ", "timeout: ", "headers.a b: "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,8 +22,8 @@ type Lookup struct {
 
 // NewLookup returns a Lookup with up to so many connections. It does not
 // connect.
-func NewLookup(cfg LookupConfig, connections int) (*Lookup, error) {
-	client, err := newClient(cfg.Client, connections)
+func NewLookup(cfg LookupConfig, connections int, log *slog.Logger) (*Lookup, error) {
+	client, err := newClient(cfg.Config, connections, log)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (l *Lookup) urlOf(device string) (string, error) {
 
 // Lookup returns the document of a device, or ErrNotFound.
 func (l *Lookup) Lookup(ctx context.Context, device string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.client.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, l.client.timeout)
 	defer cancel()
 	address, err := l.urlOf(device)
 	if err != nil {

@@ -10,22 +10,18 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"os"
-	"regexp"
+	"log/slog"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/penstock-io/penstock/internal/postgres"
 )
 
 // Connection says how the server is reached.
 type Connection struct {
-	// DSN is a URL or keywords, as libpq takes them. What it leaves out comes
-	// from the PG... variables of the environment, or ~/.pgpass.
-	DSN string `yaml:"dsn" secret:"true" help:"Where the database is: postgres://user:password@host/db?sslmode=verify-full, or keywords as for psql. ${NAME} is the environment variable NAME. What is left out comes from PGHOST, PGPASSWORD and so on, or ~/.pgpass."`
-
-	// DSNFile holds the DSN.
-	DSNFile string `yaml:"dsn_file" help:"File that holds the dsn, instead of dsn. It is read anew for every connection."`
+	postgres.Connection
 
 	// Timeout bounds connecting, and each query.
 	Timeout time.Duration `yaml:"timeout" default:"30s" help:"Longest time for connecting, and for each query."`
@@ -56,52 +52,7 @@ type Config struct {
 	ReloadInterval time.Duration `yaml:"reload_interval" default:"10m" help:"Time between two reads of the whole query, which find what changes did not tell: deleted rows, above all."`
 }
 
-// Faults lists what is wrong with the settings, each as "key: problem".
-func (c Connection) Faults() []string {
-	var faults []string
-	switch {
-	case c.DSN == "" && c.DSNFile == "":
-		faults = append(faults, "dsn: must be set, or dsn_file")
-	case c.DSN != "" && c.DSNFile != "":
-		faults = append(faults, "dsn: must not be set beside dsn_file")
-	case c.DSN != "" && !isVariable(c.DSN):
-		if _, err := parseDSN(c.DSN); err != nil {
-			faults = append(faults, "dsn: "+err.Error())
-		}
-	}
-	if c.Timeout < 0 || c.Timeout > time.Hour {
-		faults = append(faults, fmt.Sprintf("timeout: must be between 0 (the default) and 1h, got %s", c.Timeout))
-	}
-	return faults
-}
-
-// Faults lists what is wrong with the settings, each as "key: problem". Zero
-// stands for the default everywhere.
-func (c Config) Faults() []string {
-	faults := c.Connection.Faults()
-	if strings.TrimSpace(c.Query) == "" {
-		faults = append(faults, "query: must be set")
-	}
-	if c.DeletedColumn != "" && c.DeletedColumn == c.ChangeColumn {
-		faults = append(faults, "deleted_column: must not be change_column")
-	}
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-		least time.Duration
-	}{
-		{"poll_interval", c.PollInterval, 10 * time.Millisecond},
-		{"change_overlap", c.ChangeOverlap, 0},
-		{"reload_interval", c.ReloadInterval, 10 * time.Millisecond},
-	} {
-		if d.value != 0 && (d.value < d.least || d.value > 24*time.Hour) {
-			faults = append(faults, fmt.Sprintf("%s: must be between %s and 24h, got %s", d.key, d.least, d.value))
-		}
-	}
-	return faults
-}
-
-// DefaultConfig returns the settings that are not a table's own.
+// DefaultConfig returns the settings that need nothing but a DSN and a query.
 func DefaultConfig() Config {
 	return Config{
 		Connection:     Connection{Timeout: 30 * time.Second},
@@ -111,63 +62,61 @@ func DefaultConfig() Config {
 	}
 }
 
-func (c Config) withDefaults() Config {
-	d := DefaultConfig()
-	orElse(&c.Timeout, d.Timeout)
-	orElse(&c.PollInterval, d.PollInterval)
-	orElse(&c.ChangeOverlap, d.ChangeOverlap)
-	orElse(&c.ReloadInterval, d.ReloadInterval)
-	c.Query = trimQuery(c.Query)
-	return c
+// Validate returns all faults of the settings, joined. It does not read
+// DSNFile and does not connect.
+func (c Connection) Validate() error {
+	err := c.Connection.Validate()
+	if c.Timeout < 10*time.Millisecond || c.Timeout > time.Hour {
+		err = errors.Join(err, fmt.Errorf("timeout: must be between 10ms and 1h, got %s", c.Timeout))
+	}
+	return err
 }
 
-func orElse(d *time.Duration, otherwise time.Duration) {
-	if *d == 0 {
-		*d = otherwise
+// Validate returns all faults of the settings, joined. It does not read
+// DSNFile and does not connect.
+func (c Config) Validate() error {
+	errs := []error{c.Connection.Validate()}
+	if strings.TrimSpace(c.Query) == "" {
+		errs = append(errs, errors.New("query: must be set"))
 	}
+	if c.DeletedColumn != "" && c.DeletedColumn == c.ChangeColumn {
+		errs = append(errs, errors.New("deleted_column: must not be change_column"))
+	}
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"poll_interval", c.PollInterval}, {"change_overlap", c.ChangeOverlap}, {"reload_interval", c.ReloadInterval}} {
+		if d.value < 10*time.Millisecond || d.value > 24*time.Hour {
+			errs = append(errs, fmt.Errorf("%s: must be between 10ms and 24h, got %s", d.key, d.value))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // trimQuery lets a query stand in parentheses.
 func trimQuery(query string) string { return strings.TrimRight(query, "; \t\r\n") }
 
-var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
+// resolved is a Connection whose secrets have been read.
+type resolved struct {
+	dsn     *postgres.DSN
+	timeout time.Duration
+}
 
-func isVariable(s string) bool { return variable.MatchString(s) }
+func (c Connection) open(log *slog.Logger) (resolved, error) {
+	dsn, err := c.Connection.Open(log)
+	return resolved{dsn, c.Timeout}, err
+}
 
-// config resolves the settings. Its errors do not repeat the DSN.
-func (c Connection) config() (*pgconn.Config, error) {
-	dsn := c.DSN
-	if c.DSNFile != "" {
-		text, err := os.ReadFile(c.DSNFile)
-		if err != nil {
-			return nil, fmt.Errorf("dsn_file: %w", err)
-		}
-		dsn = strings.TrimSpace(string(text))
-	} else if m := variable.FindStringSubmatch(dsn); m != nil {
-		if dsn = os.Getenv(m[1]); dsn == "" {
-			return nil, fmt.Errorf("dsn: the environment has no variable %s", m[1])
-		}
-	}
-	cfg, err := parseDSN(dsn)
+// config returns the settings of a new connection.
+func (r resolved) config() (*pgconn.Config, error) {
+	pool, err := r.dsn.Config()
 	if err != nil {
 		return nil, err
 	}
-	cfg.ConnectTimeout = c.Timeout
-	if cfg.RuntimeParams["application_name"] == "" {
-		cfg.RuntimeParams["application_name"] = "penstock"
-	}
+	cfg := &pool.ConnConfig.Config
+	cfg.ConnectTimeout = r.timeout
 	// A value's text must mean the same in every session.
 	cfg.RuntimeParams["DateStyle"] = "ISO"
 	cfg.RuntimeParams["TimeZone"] = "UTC"
-	return cfg, nil
-}
-
-// parseDSN hides what pgconn says of a DSN, because it may quote a part of
-// the password.
-func parseDSN(dsn string) (*pgconn.Config, error) {
-	cfg, err := pgconn.ParseConfig(dsn)
-	if err != nil {
-		return nil, errors.New("cannot be understood (it is a secret, so it is not shown); it should look like postgres://user:password@host:5432/database, with %XX for special characters in the password, or like host=... user=... dbname=...; files that it names, such as sslrootcert, must exist")
-	}
 	return cfg, nil
 }

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/penstock-io/penstock/ingest/event"
 )
@@ -19,39 +18,41 @@ type LookupConfig struct {
 	Query string `yaml:"query" help:"SELECT that gives the row of the device $1, or none: SELECT site, model FROM devices WHERE device = $1."`
 }
 
-// Faults lists what is wrong with the settings, each as "key: problem".
-func (c LookupConfig) Faults() []string {
-	faults := c.Connection.Faults()
+// DefaultLookupConfig returns the settings that need nothing but a DSN and a
+// query.
+func DefaultLookupConfig() LookupConfig {
+	return LookupConfig{Connection: DefaultConfig().Connection}
+}
+
+// Validate returns all faults of the settings, joined. It does not read
+// DSNFile and does not connect.
+func (c LookupConfig) Validate() error {
+	err := c.Connection.Validate()
 	switch {
 	case strings.TrimSpace(c.Query) == "":
-		faults = append(faults, "query: must be set")
+		err = errors.Join(err, errors.New("query: must be set"))
 	case !strings.Contains(c.Query, "$1"):
-		faults = append(faults, "query: must use $1, which is the device")
+		err = errors.Join(err, errors.New("query: must use $1, which is the device"))
 	}
-	return faults
+	return err
 }
 
 // Lookup asks for single devices. It is safe for concurrent use, and keeps a
 // connection for each call that ran at the same time as others.
 type Lookup struct {
 	query, device string
-	cfg           Connection
-	conn          *pgconn.Config
+	conn          resolved
 	idle          chan *session
 }
 
 // NewLookup returns a Lookup that keeps up to connections open. It does not
 // connect. A column named device is not a label.
-func NewLookup(cfg LookupConfig, device string, connections int) (*Lookup, error) {
-	conn, err := cfg.Connection.config()
+func NewLookup(cfg LookupConfig, device string, connections int, log *slog.Logger) (*Lookup, error) {
+	conn, err := cfg.Connection.open(log)
 	if err != nil {
 		return nil, err
 	}
-	c := Config{Connection: cfg.Connection, Query: cfg.Query}.withDefaults()
-	return &Lookup{
-		query: c.Query, device: device, cfg: c.Connection, conn: conn,
-		idle: make(chan *session, connections),
-	}, nil
+	return &Lookup{query: trimQuery(cfg.Query), device: device, conn: conn, idle: make(chan *session, connections)}, nil
 }
 
 // errTwice ends a query that has more to say than wanted.
@@ -65,7 +66,7 @@ func (l *Lookup) Lookup(ctx context.Context, device string) (labels []event.Labe
 	case s = <-l.idle:
 	default:
 		kept = false
-		if s, err = l.cfg.connect(ctx, l.conn); err != nil {
+		if s, err = l.conn.connect(ctx); err != nil {
 			return nil, false, err
 		}
 	}
@@ -73,7 +74,7 @@ func (l *Lookup) Lookup(ctx context.Context, device string) (labels []event.Labe
 	if err != nil && kept && s.conn.IsClosed() && ctx.Err() == nil {
 		// The connection may have died long ago, which says nothing about
 		// the server now.
-		if s, err = l.cfg.connect(ctx, l.conn); err != nil {
+		if s, err = l.conn.connect(ctx); err != nil {
 			return nil, false, err
 		}
 		labels, found, err = l.ask(ctx, s, device)

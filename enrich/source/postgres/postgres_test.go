@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/penstock-io/penstock/internal/postgres"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
 
@@ -61,9 +64,28 @@ func run(t *testing.T, c *pgconn.PgConn, sql string) {
 	}
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
+// connection is one to the database of that URL.
+func connection(url string) Connection {
+	c := DefaultConfig().Connection
+	c.DSN = url
+	return c
+}
+
+// filled returns the settings with the defaults for what they leave out.
+func filled(cfg Config) Config {
+	d := DefaultConfig()
+	cfg.Timeout = cmp.Or(cfg.Timeout, d.Timeout)
+	cfg.PollInterval = cmp.Or(cfg.PollInterval, d.PollInterval)
+	cfg.ChangeOverlap = cmp.Or(cfg.ChangeOverlap, d.ChangeOverlap)
+	cfg.ReloadInterval = cmp.Or(cfg.ReloadInterval, d.ReloadInterval)
+	return cfg
+}
+
 func open(t *testing.T, cfg Config, device string) *Session {
 	t.Helper()
-	src, err := New(cfg, device)
+	src, err := New(filled(cfg), device, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,15 +154,7 @@ CREATE TABLE d (serial int, site text, active boolean, height numeric, at timest
 INSERT INTO d VALUES
  (1, 'north', true, 1.50, '2026-01-02 03:04:05.678901+02', '{"line":"4","n":12345678901234567890,"ok":true,"none":null}', NULL),
  (2, NULL, NULL, NULL, NULL, NULL, NULL), (3, 'x', NULL, NULL, NULL, '[1]', NULL), (4, 'x', NULL, NULL, NULL, NULL, '{}'), (5, 'x', NULL, NULL, NULL, '{"a":{}}', NULL), (NULL, 'x', NULL, NULL, NULL, NULL, NULL);`)
-	src, err := New(Config{Connection: Connection{DSN: url}, Query: "SELECT * FROM d ; "}, "serial")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := src.Open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := open(t, Config{Connection: connection(url), Query: "SELECT * FROM d ; "}, "serial")
 	want(t, "rows", fetch(t, s),
 		" site=x fault: the device is NULL",
 		"1 active=true at=2026-01-02 01:04:05.678901+00 height=1.50 line=4 n=12345678901234567890 ok=true site=north",
@@ -163,7 +177,7 @@ func TestPoll(t *testing.T) {
 				return fmt.Sprintf("'2026-01-01 00:00:%02d+00'", n)
 			}
 			url, c := database(t, `CREATE TABLE d (device text, site text, "Changed" `+kind+`, deleted boolean); INSERT INTO d VALUES ('a','1',`+at(1)+`,NULL), ('dead','1',`+at(1)+`,true), ('never','1',NULL,NULL)`)
-			s := open(t, Config{Connection: Connection{DSN: url}, Query: "SELECT * FROM d", ChangeColumn: "Changed", DeletedColumn: "deleted"}, "device")
+			s := open(t, Config{Connection: connection(url), Query: "SELECT * FROM d", ChangeColumn: "Changed", DeletedColumn: "deleted"}, "device")
 			want(t, "all", fetch(t, s), "a site=1", "never site=1")
 
 			late := connectTo(t, url, "BEGIN; INSERT INTO d VALUES ('late','1',"+at(2)+")")
@@ -193,7 +207,7 @@ func TestPoll(t *testing.T) {
 func TestPollFromNothing(t *testing.T) {
 	t.Parallel()
 	url, c := database(t, `CREATE TABLE d (device text, at timestamptz)`)
-	s := open(t, Config{Connection: Connection{DSN: url}, Query: "SELECT * FROM d", ChangeColumn: "at"}, "device")
+	s := open(t, Config{Connection: connection(url), Query: "SELECT * FROM d", ChangeColumn: "at"}, "device")
 	want(t, "nothing", fetch(t, s))
 	run(t, c, "INSERT INTO d VALUES ('a', now())")
 	want(t, "a", poll(t, s), "a")
@@ -204,7 +218,7 @@ func TestPollFromNothing(t *testing.T) {
 func TestFollowFetchesOnceMore(t *testing.T) {
 	t.Parallel()
 	url, _ := database(t, `CREATE TABLE d (device text, at timestamptz)`)
-	s := open(t, Config{Connection: Connection{DSN: url}, Query: "SELECT * FROM d", ChangeColumn: "at",
+	s := open(t, Config{Connection: connection(url), Query: "SELECT * FROM d", ChangeColumn: "at",
 		PollInterval: 10 * time.Millisecond, ChangeOverlap: 50 * time.Millisecond, ReloadInterval: time.Hour}, "device")
 	fetch(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -224,7 +238,7 @@ func TestFollowFetchesOnceMore(t *testing.T) {
 func TestListen(t *testing.T) {
 	t.Parallel()
 	url, c := database(t, `CREATE TABLE d (device text, site text); INSERT INTO d VALUES ('a','1'),('b','1')`)
-	s := open(t, Config{Connection: Connection{DSN: url}, Query: "SELECT * FROM d -- all", Listen: `odd "name`}, "device")
+	s := open(t, Config{Connection: connection(url), Query: "SELECT * FROM d -- all", Listen: `odd "name`}, "device")
 	run(t, c, `UPDATE d SET site='2' WHERE device='a'; NOTIFY "odd ""name", 'a'`) // before the fetch, and not lost
 	want(t, "all", fetch(t, s), "a site=2", "b site=1")
 	run(t, c, `DELETE FROM d WHERE device='b'; INSERT INTO d VALUES ('ä"''','3'); NOTIFY "odd ""name", 'b'; NOTIFY "odd ""name", 'ä"'''`)
@@ -256,7 +270,7 @@ func TestListen(t *testing.T) {
 func TestListenFlood(t *testing.T) {
 	t.Parallel()
 	url, c := database(t, `CREATE TABLE d (device text)`)
-	s := open(t, Config{Connection: Connection{DSN: url}, Query: "SELECT * FROM d", Listen: "c"}, "device")
+	s := open(t, Config{Connection: connection(url), Query: "SELECT * FROM d", Listen: "c"}, "device")
 	run(t, c, `SELECT pg_notify('c', i::text) FROM generate_series(1, 30000) i`)
 	fetch(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -273,7 +287,7 @@ func TestListenFlood(t *testing.T) {
 func TestConnectionLost(t *testing.T) {
 	t.Parallel()
 	url, c := database(t, `CREATE TABLE d (device text)`)
-	s := open(t, Config{Connection: Connection{DSN: url}, Query: "SELECT * FROM d"}, "device")
+	s := open(t, Config{Connection: connection(url), Query: "SELECT * FROM d"}, "device")
 	fetch(t, s)
 	run(t, c, fmt.Sprintf("SELECT pg_terminate_backend(%d)", s.conn.PID()))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -294,10 +308,13 @@ func TestQueryErrors(t *testing.T) {
 		{Config{Query: "SELECT site FROM d"}, `the query has no column "device", which is device_column`},
 		{Config{Query: "SELECT device FROM d", DeletedColumn: "gone"}, `the query has no column "gone", which is deleted_column`},
 		{Config{Query: "SELECT device FROM d", ChangeColumn: "at"}, "does not exist"},
-		{Config{Query: "SELECT 'a' AS device, pg_sleep(60)", Connection: Connection{Timeout: 50 * time.Millisecond}}, "the query took longer than timeout"},
+		{Config{Query: "SELECT 'a' AS device, pg_sleep(60)"}, "the query took longer than timeout"},
 	} {
 		test.cfg.DSN = url
 		s := open(t, test.cfg, "device")
+		if strings.Contains(test.want, "timeout") {
+			s.timeout = 50 * time.Millisecond // connecting may take longer
+		}
 		if err := s.Fetch(t.Context(), func(Row) error { return nil }); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", test.cfg.Query, err)
 		}
@@ -307,8 +324,8 @@ func TestQueryErrors(t *testing.T) {
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	url, c := database(t, `CREATE TABLE d (device text, site text); INSERT INTO d VALUES ('a','1'),('two','1'),('two','2')`)
-	cfg := LookupConfig{Connection: Connection{DSN: url}, Query: "SELECT * FROM d WHERE device = $1"}
-	l, err := NewLookup(cfg, "device", 2)
+	cfg := LookupConfig{Connection: connection(url), Query: "SELECT * FROM d WHERE device = $1"}
+	l, err := NewLookup(cfg, "device", 2, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,11 +364,11 @@ func TestSecrets(t *testing.T) {
 		"postgres://u@host/d?password=" + secret + "&sslmode=maybe",
 		"host=x password='" + secret + "",
 		"host=127.0.0.1 port=1 user=u password=" + secret,
-		"sslrootcert=/nowhere/" + secret + " sslmode=verify-full host=x password=" + secret,
+		"sslrootcert=/nowhere/ca.pem sslmode=verify-full host=x password=" + secret,
 	} {
-		cfg := Config{Connection: Connection{DSN: dsn}, Query: "SELECT 1"}
-		texts := cfg.Faults()
-		src, err := New(cfg, "device")
+		cfg := filled(Config{Connection: connection(dsn), Query: "SELECT 1"})
+		texts := []string{fmt.Sprint(cfg.Validate())}
+		src, err := New(cfg, "device", discard)
 		if err == nil {
 			texts = append(texts, src.Place())
 			if _, err = src.Open(t.Context()); err == nil {
@@ -362,7 +379,8 @@ func TestSecrets(t *testing.T) {
 		if err := os.WriteFile(file, []byte(dsn), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := New(Config{Connection: Connection{DSNFile: file}, Query: "SELECT 1"}, "device"); err != nil {
+		cfg.DSN, cfg.DSNFile = "", file
+		if _, err := New(cfg, "device", discard); err != nil {
 			texts = append(texts, err.Error())
 		}
 		if all := strings.Join(texts, "\n"); strings.Contains(all, secret) {
@@ -374,34 +392,41 @@ func TestSecrets(t *testing.T) {
 func TestDSN(t *testing.T) {
 	url := "postgres://u:p@db.example:1234/fleet?sslmode=disable"
 	t.Setenv("TEST_PENSTOCK_DSN", url)
+	t.Setenv("TEST_PENSTOCK_HOST", "db.example")
 	file := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(file, []byte(url+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []Connection{{DSN: url}, {DSN: "${TEST_PENSTOCK_DSN}"}, {DSNFile: file}} {
-		src, err := New(Config{Connection: c, Query: "SELECT 1"}, "device")
-		if err != nil || src.Place() != "db.example:1234/fleet" || src.conn.Password != "p" {
+	for _, c := range []postgres.Connection{{DSN: url}, {DSN: "${TEST_PENSTOCK_DSN}"}, {DSN: "postgres://u:p@${TEST_PENSTOCK_HOST}:1234/fleet"}, {DSNFile: file}} {
+		cfg := filled(Config{Query: "SELECT 1"})
+		cfg.Connection.Connection = c
+		src, err := New(cfg, "device", discard)
+		if err != nil || src.Place() != "db.example:1234/fleet" {
+			t.Errorf("%+v: %v", c, err)
+			continue
+		}
+		if conn, err := src.conn.config(); err != nil || conn.Password != "p" {
 			t.Errorf("%+v: %v", c, err)
 		}
-		if faults := (Config{Connection: c, Query: "SELECT 1"}).Faults(); len(faults) > 0 {
-			t.Errorf("%+v: %q", c, faults)
+		if err := cfg.Validate(); err != nil {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if _, err := New(Config{Connection: Connection{DSN: "${TEST_PENSTOCK_NONE}"}}, "device"); err == nil || !strings.Contains(err.Error(), "no variable TEST_PENSTOCK_NONE") {
+	if _, err := New(Config{Connection: connection("${TEST_PENSTOCK_NONE}")}, "device", discard); err == nil || !strings.Contains(err.Error(), "no variable TEST_PENSTOCK_NONE") {
 		t.Error(err)
 	}
 }
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	c := Config{Connection: Connection{DSN: "a", DSNFile: "b", Timeout: -1}, ChangeColumn: "x", DeletedColumn: "x", PollInterval: 1, ReloadInterval: 48 * time.Hour}
-	got := strings.Join(c.Faults(), "\n")
+	c := Config{Connection: Connection{Connection: postgres.Connection{DSN: "a", DSNFile: "b"}, Timeout: -1}, ChangeColumn: "x", DeletedColumn: "x", PollInterval: 1, ReloadInterval: 48 * time.Hour}
+	got := fmt.Sprint(c.Validate())
 	for _, want := range []string{"dsn: must not be set beside dsn_file", "timeout: ", "query: must be set", "deleted_column: ", "poll_interval: ", "reload_interval: "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if got := strings.Join(LookupConfig{Query: "SELECT 1"}.Faults(), "\n"); !strings.Contains(got, "dsn: must be set") || !strings.Contains(got, "query: must use $1") {
+	if got := fmt.Sprint(LookupConfig{Query: "SELECT 1"}.Validate()); !strings.Contains(got, "dsn: must be set") || !strings.Contains(got, "query: must use $1") {
 		t.Error(got)
 	}
 }

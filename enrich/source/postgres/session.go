@@ -35,26 +35,18 @@ type session struct {
 	heard   []string // payloads of notifications that have not been dealt with
 }
 
-// connect connects with the settings that cfg was resolved to, or is now if
-// they are in a file.
-func (c Connection) connect(ctx context.Context, resolved *pgconn.Config) (*session, error) {
-	s := &session{timeout: c.Timeout}
-	own := resolved.Copy()
-	if c.DSNFile != "" {
-		var err error
-		if own, err = c.config(); err != nil {
-			return nil, err
-		}
-	}
-	own.ConnectTimeout = c.Timeout
-	own.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { s.hear(n.Payload) }
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	conn, err := pgconn.ConnectConfig(ctx, own)
+func (r resolved) connect(ctx context.Context) (*session, error) {
+	s := &session{timeout: r.timeout}
+	cfg, err := r.config()
 	if err != nil {
+		return nil, err
+	}
+	cfg.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { s.hear(n.Payload) }
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	if s.conn, err = pgconn.ConnectConfig(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("cannot connect to PostgreSQL: %w", err)
 	}
-	s.conn = conn
 	return s, nil
 }
 

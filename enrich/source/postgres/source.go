@@ -4,9 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -26,23 +25,27 @@ const (
 type Source struct {
 	cfg    Config
 	device string
-	conn   *pgconn.Config
+	conn   resolved
+	place  string
 }
 
 // New returns the source, whose query has the device's name in the column
 // device. It reads the files that cfg names, and does not connect.
-func New(cfg Config, device string) (*Source, error) {
-	conn, err := cfg.Connection.config()
+func New(cfg Config, device string, log *slog.Logger) (*Source, error) {
+	conn, err := cfg.Connection.open(log)
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg.withDefaults(), device: device, conn: conn}, nil
+	c, err := conn.config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Query = trimQuery(cfg.Query)
+	return &Source{cfg: cfg, device: device, conn: conn, place: fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)}, nil
 }
 
 // Place says where the rows come from, without secrets.
-func (s *Source) Place() string {
-	return fmt.Sprintf("%s:%d/%s", s.conn.Host, s.conn.Port, s.conn.Database)
-}
+func (s *Source) Place() string { return s.place }
 
 // Session is a connection that fetches and follows. It is used by one
 // goroutine at a time.
@@ -64,7 +67,7 @@ type mark struct {
 
 // Open connects, and listens if it should. Close ends it.
 func (s *Source) Open(ctx context.Context) (*Session, error) {
-	conn, err := s.cfg.Connection.connect(ctx, s.conn)
+	conn, err := s.conn.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
