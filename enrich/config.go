@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/enrich/source/http"
 	"github.com/penstock-io/penstock/enrich/source/postgres"
 	"github.com/penstock-io/penstock/ingest/event"
@@ -176,11 +177,11 @@ func (c Config) unknownLabel() (*event.Labels, error) {
 	if !ok || value == "" {
 		return nil, fmt.Errorf("must be name=value, got %q", text)
 	}
-	if fault := checkName(name); fault != "" {
-		return nil, errors.New(fault)
+	if err := row.CheckName(name); err != nil {
+		return nil, err
 	}
-	if fault := checkValue(value); fault != "" {
-		return nil, fmt.Errorf("value of %s %s", name, fault)
+	if err := row.CheckValue(value); err != nil {
+		return nil, fmt.Errorf("value of %s %w", name, err)
 	}
 	return event.NewLabels([]event.Label{{Name: name, Value: value}})
 }

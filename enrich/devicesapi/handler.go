@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/penstock-io/penstock/enrich"
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -97,7 +98,7 @@ func (h *Handler) describe(w http.ResponseWriter, name string) {
 // name returns the device of the path, or answers and returns false.
 func (h *Handler) name(w http.ResponseWriter, r *http.Request) (string, bool) {
 	name := r.PathValue("device")
-	if err := enrich.CheckDevice(name); err != nil {
+	if err := row.CheckDevice(name); err != nil {
 		invalidDevice.answer(w, err.Error())
 		return "", false
 	}
@@ -133,7 +134,7 @@ func (h *Handler) put(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client has gone
 	}
-	labels, err := enrich.ParseLabels(body, "")
+	labels, err := row.ParseLabels(body, "")
 	if err != nil {
 		invalidLabels.answer(w, err.Error())
 		return

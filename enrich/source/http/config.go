@@ -1,6 +1,12 @@
-// Package http fetches tables of devices, and single devices, over
-// HTTP. It knows how a document is fetched; what it says is its caller's
-// affair.
+// Package http is a source of devices behind a URL: a document of CSV, JSON
+// or NDJSON that is asked for again and again; and single ones, for devices
+// that are in no table.
+//
+// Requests are conditional. A document counts as known only after Confirm, so
+// one with a fault is sent, and told of, until it is mended. Credentials follow
+// no redirect to another host, and no error tells a URL's query.
+//
+// Begin reading with fetch.go.
 package http
 
 import (

@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,23 +12,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/internal/httpclient"
 )
-
-// ErrNotModified says that the document is the one that was fetched before.
-var ErrNotModified = errors.New("not modified")
-
-// ErrNotFound says that a device is not known.
-var ErrNotFound = errors.New("not found")
 
 // maxExcerpt is how much of an error's body is told, in bytes.
 const maxExcerpt = 200
 
 // Source is a document behind a URL. It is used by one goroutine at a time.
 type Source struct {
-	cfg    Config
-	place  string
-	client *client
+	cfg            Config
+	format, column string
+	place          string
+	client         *client
 
 	// Of the document that was confirmed.
 	etag, modified string
@@ -35,8 +32,10 @@ type Source struct {
 	nextETag, nextModified string
 }
 
-// New reads the files and variables that cfg names. It does not connect.
-func New(cfg Config, log *slog.Logger) (*Source, error) {
+// New returns the source of a document of that format; empty means that the
+// answer says it. The device's name is in that column, or member. It reads the
+// files and variables that cfg names, and does not connect.
+func New(cfg Config, format, column string, log *slog.Logger) (*Source, error) {
 	client, err := newClient(cfg.Config, 1, log)
 	if err != nil {
 		return nil, err
@@ -45,32 +44,27 @@ func New(cfg Config, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Source{cfg: cfg, place: httpclient.Place(u), client: client}, nil
+	return &Source{cfg: cfg, format: format, column: column, place: httpclient.Place(u), client: client}, nil
 }
 
 // Place says where the document is, without what may be secret.
 func (s *Source) Place() string { return s.place }
 
-// PollInterval is the time between two requests.
-func (s *Source) PollInterval() time.Duration { return s.cfg.PollInterval }
+// Identity tells these rows from those of other settings.
+func (s *Source) Identity() string { return s.cfg.URL }
 
-// MaxBytes is the size beyond which a document is refused, for the reader of
-// its body to hold to.
-func (s *Source) MaxBytes() int64 { return s.cfg.MaxBytes }
+// Connect does nothing: each request connects for itself.
+func (s *Source) Connect(context.Context) error { return nil }
 
-// Document is an answer that is being read.
-type Document struct {
-	// Body is decompressed. Its errors do not name the URL.
-	Body io.ReadCloser
-	// Format is csv, json or ndjson where the answer's Content-Type, or the
-	// URL's path, says it; otherwise it is empty.
-	Format string
-}
+// Close closes the idle connection. The source may be used again.
+func (s *Source) Close() { s.client.http.CloseIdleConnections() }
 
-// Get requests the document; ErrNotModified says that it is the one that was
-// last confirmed. Cancelling ctx ends the reading of the body, which must be
-// closed.
-func (s *Source) Get(ctx context.Context) (*Document, error) {
+// Fetch calls emit for every row of the document, in order, and returns emit's
+// error as it is. row.ErrUnchanged says that the document is the one that was
+// last confirmed.
+func (s *Source) Fetch(ctx context.Context, emit func(row.Row) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.client.timeout)
+	defer cancel()
 	header := http.Header{}
 	if s.etag != "" {
 		header.Set("If-None-Match", s.etag)
@@ -80,22 +74,64 @@ func (s *Source) Get(ctx context.Context) (*Document, error) {
 	}
 	resp, err := s.client.get(ctx, s.cfg.URL, header)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch {
 	case resp.StatusCode == http.StatusNotModified && (s.etag != "" || s.modified != ""):
 		_ = resp.Body.Close()
-		return nil, ErrNotModified
+		return row.ErrUnchanged
 	case resp.StatusCode != http.StatusOK:
-		return nil, refusal(resp)
+		return refusal(resp)
 	}
+	defer resp.Body.Close()
 	s.nextETag, s.nextModified = resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")
-	return &Document{Body: resp.Body, Format: format(resp)}, nil
+	return s.parse(ctx, resp, emit)
 }
 
-// Confirm says that the document that Get returned last has been read and
-// understood, so that it need not be sent again.
+// parse reads the document of an answer.
+func (s *Source) parse(ctx context.Context, resp *http.Response, emit func(row.Row) error) error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("GET %s: %w", s.place, fmt.Errorf(format, args...))
+	}
+	format := cmp.Or(s.format, formatOf(resp))
+	if format == "" {
+		return fail("neither the Content-Type nor the path says whether it is CSV, JSON or NDJSON; set format")
+	}
+	in, err := row.NewInput(ctx, resp.Body, s.cfg.MaxBytes, "max_bytes")
+	if err != nil {
+		return fail("%w", err)
+	}
+	var stopped error // by emit
+	err = in.Parse(format, s.column, func(r row.Row) error {
+		stopped = emit(r)
+		return stopped
+	})
+	switch {
+	case err == nil, stopped != nil:
+		return err
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fail("the answer took longer than timeout: %w", ctx.Err())
+	case in.Err() != nil:
+		return fail("cannot read the answer: %w", in.Err())
+	default:
+		return fail("%w", err)
+	}
+}
+
+// Confirm says that the rows of the last Fetch were understood, so that the
+// document need not be sent again.
 func (s *Source) Confirm() { s.etag, s.modified = s.nextETag, s.nextModified }
+
+// Follow returns nil when it is time to fetch again: single changes are not
+// told over HTTP.
+func (s *Source) Follow(ctx context.Context, _ func([]row.Row) error) error {
+	select {
+	case <-time.After(s.cfg.PollInterval):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 func (c *client) get(ctx context.Context, url string, header http.Header) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -124,29 +160,17 @@ func refusal(resp *http.Response) error {
 	return fmt.Errorf("GET %s: the server answered %s%s", httpclient.Place(resp.Request.URL), resp.Status, message)
 }
 
-func format(resp *http.Response) string {
+// formatOf returns the format that the answer's Content-Type, or the URL's
+// path, names, or "".
+func formatOf(resp *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch kind {
 	case "text/csv":
-		return "csv"
+		return row.CSV
 	case "application/json":
-		return "json"
+		return row.JSON
 	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines":
-		return "ndjson"
+		return row.NDJSON
 	}
-	switch path := strings.ToLower(resp.Request.URL.Path); {
-	case strings.HasSuffix(path, ".csv"):
-		return "csv"
-	case strings.HasSuffix(path, ".json"):
-		return "json"
-	case strings.HasSuffix(path, ".ndjson"), strings.HasSuffix(path, ".jsonl"):
-		return "ndjson"
-	}
-	return ""
+	return row.FormatOf(resp.Request.URL.Path)
 }
-
-// Timeout bounds a request and its answer.
-func (s *Source) Timeout() time.Duration { return s.client.timeout }
-
-// Close closes the idle connection. The source may be used again.
-func (s *Source) Close() { s.client.http.CloseIdleConnections() }

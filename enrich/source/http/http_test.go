@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,23 +17,33 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/internal/httpclient"
 )
 
+// get returns the document's labels as text: device=site, in order.
 func get(t *testing.T, s *Source) (string, error) {
 	t.Helper()
-	doc, err := s.Get(t.Context())
-	if err != nil {
-		return "", err
-	}
-	defer doc.Body.Close()
-	text, err := io.ReadAll(doc.Body)
-	return string(text) + " " + doc.Format, err
+	var all []string
+	err := s.Fetch(t.Context(), func(r row.Row) error {
+		if r.Fault != "" {
+			t.Errorf("fault: %s", r.Fault)
+		}
+		all = append(all, r.Device)
+		return nil
+	})
+	return strings.Join(all, " "), err
+}
+
+// document answers with a table of one device.
+func document(w http.ResponseWriter, device string) {
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	fmt.Fprintf(w, "device\n%s\n", device)
 }
 
 func newSource(t *testing.T, cfg Config) *Source {
 	t.Helper()
-	s, err := New(filled(cfg), discard)
+	s, err := New(filled(cfg), "", "device", discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +66,7 @@ func filled(cfg Config) Config {
 func TestEmptyTokenFile(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Header.Get("Authorization"))
+		document(w, r.Header.Get("Authorization"))
 	}))
 	defer srv.Close()
 	file := filepath.Join(t.TempDir(), "token")
@@ -68,18 +78,18 @@ func TestEmptyTokenFile(t *testing.T) {
 	}
 	cfg := filled(Config{URL: srv.URL, Config: httpclient.Config{BearerTokenFile: file}})
 	put("\n")
-	if _, err := New(cfg, discard); err == nil || !strings.HasPrefix(err.Error(), "bearer_token_file: ") || !strings.Contains(err.Error(), "is empty") {
+	if _, err := New(cfg, "", "device", discard); err == nil || !strings.HasPrefix(err.Error(), "bearer_token_file: ") || !strings.Contains(err.Error(), "is empty") {
 		t.Errorf("at the start: %v", err)
 	}
 	put("one\n")
 	var log bytes.Buffer
-	s, err := New(cfg, slog.New(slog.NewTextHandler(&log, nil)))
+	s, err := New(cfg, "", "device", slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range []string{"one", "", "two\nlines", "\n"} {
 		put(text)
-		if got, err := get(t, s); got != "Bearer one " || err != nil {
+		if got, err := get(t, s); got != "Bearer one" || err != nil {
 			t.Errorf("%q: %q, %v", text, got, err)
 		}
 	}
@@ -100,23 +110,23 @@ func TestConditional(t *testing.T) {
 				w.WriteHeader(http.StatusNotModified)
 				return
 			}
-			fmt.Fprint(w, content)
+			document(w, content)
 		}))
 		s := newSource(t, Config{URL: srv.URL})
 		for range 2 {
-			if text, err := get(t, s); text != "one csv" || err != nil {
+			if text, err := get(t, s); text != "one" || err != nil {
 				t.Errorf("%s: %q, %v", header, text, err)
 			}
 		}
 		s.Confirm()
-		if _, err := get(t, s); !errors.Is(err, ErrNotModified) {
+		if _, err := get(t, s); !errors.Is(err, row.ErrUnchanged) {
 			t.Errorf("%s: %v", header, err)
 		}
 		content, validator = "two", strings.ReplaceAll(validator, "1", "2")
 		if header == "Last-Modified" {
 			validator = "Tue, 03 Jan 2006 15:04:05 GMT"
 		}
-		if text, err := get(t, s); text != "two csv" || err != nil {
+		if text, err := get(t, s); text != "two" || err != nil {
 			t.Errorf("%s: %q, %v", header, text, err)
 		}
 		srv.Close()
@@ -133,8 +143,13 @@ func TestFormat(t *testing.T) {
 		"/a?type=text/csv": "csv", "/a?type=application/json": "json", "/a.csv?type=application/x-ndjson": "ndjson",
 		"/a.csv?type=text/plain": "csv", "/A.JSON?type=x/y": "json", "/a.jsonl?type=x/y": "ndjson", "/a?type=text/plain": "",
 	} {
-		if text, err := get(t, newSource(t, Config{URL: srv.URL + target})); text != " "+want || err != nil {
-			t.Errorf("%s: %q, %v", target, text, err)
+		resp, err := srv.Client().Get(srv.URL + target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if got := formatOf(resp); got != want {
+			t.Errorf("%s: %q", target, got)
 		}
 	}
 }
@@ -142,7 +157,7 @@ func TestFormat(t *testing.T) {
 func TestAuthorization(t *testing.T) {
 	t.Setenv("TEST_PENSTOCK_TOKEN", "from the environment")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprint(w, r.Header.Get("Authorization"), "|", r.Header.Get("X-Key"))
+		document(w, r.Header.Get("Authorization")+"|"+r.Header.Get("X-Key"))
 	}))
 	defer srv.Close()
 	file := filepath.Join(t.TempDir(), "secret")
@@ -160,7 +175,7 @@ func TestAuthorization(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newSource(t, Config{URL: srv.URL, Config: test.client})
-		if text, err := get(t, s); text != test.want+" " || err != nil {
+		if text, err := get(t, s); text != test.want || err != nil {
 			t.Errorf("%s: %q, %v", name, text, err)
 		}
 		if test.client.BearerTokenFile == "" {
@@ -170,18 +185,18 @@ func TestAuthorization(t *testing.T) {
 		if err := os.WriteFile(file, []byte("another"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if text, err := get(t, s); text != "Bearer another| " || err != nil {
+		if text, err := get(t, s); text != "Bearer another|" || err != nil {
 			t.Errorf("%s: %q, %v", name, text, err)
 		}
 	}
-	if _, err := New(Config{URL: srv.URL, Config: httpclient.Config{Password: "${TEST_PENSTOCK_NONE}"}}, discard); err == nil || !strings.Contains(err.Error(), "password: the environment has no variable TEST_PENSTOCK_NONE") {
+	if _, err := New(Config{URL: srv.URL, Config: httpclient.Config{Password: "${TEST_PENSTOCK_NONE}"}}, "", "device", discard); err == nil || !strings.Contains(err.Error(), "password: the environment has no variable TEST_PENSTOCK_NONE") {
 		t.Error(err)
 	}
 }
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "secure") }))
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { document(w, "secure") }))
 	defer srv.Close()
 	if _, err := get(t, newSource(t, Config{URL: srv.URL})); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without the CA: %v", err)
@@ -190,7 +205,7 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := get(t, newSource(t, Config{URL: srv.URL, Config: httpclient.Config{TLS: httpclient.TLS{CAFile: file}}})); text != "secure " || err != nil {
+	if text, err := get(t, newSource(t, Config{URL: srv.URL, Config: httpclient.Config{TLS: httpclient.TLS{CAFile: file}}})); text != "secure" || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}
 }
@@ -207,7 +222,7 @@ func TestRedirect(t *testing.T) {
 		case "/here":
 			http.Redirect(w, r, "/there", http.StatusFound)
 		case "/there":
-			fmt.Fprint(w, "there")
+			document(w, "there")
 		case "/loop":
 			http.Redirect(w, r, "/loop", http.StatusFound)
 		default:
@@ -215,7 +230,7 @@ func TestRedirect(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
-	if text, err := get(t, newSource(t, Config{URL: srv.URL + "/here"})); text != "there " || err != nil {
+	if text, err := get(t, newSource(t, Config{URL: srv.URL + "/here"})); text != "there" || err != nil {
 		t.Errorf("%q, %v", text, err)
 	}
 	for path, want := range map[string]string{"/away": "redirected to another place", "/loop": "redirected too often"} {
@@ -242,7 +257,7 @@ func TestSecrets(t *testing.T) {
 		{URL: srv.URL, Config: httpclient.Config{BearerToken: secret + "\n"}},
 	} {
 		texts = append(texts, fmt.Sprint(filled(cfg).Validate()))
-		s, err := New(filled(cfg), discard)
+		s, err := New(filled(cfg), "", "device", discard)
 		texts = append(texts, fmt.Sprint(err))
 		if err == nil {
 			_, err = get(t, s)
@@ -271,33 +286,34 @@ func TestLookup(t *testing.T) {
 		case strings.HasPrefix(name, "x"):
 			http.NotFound(w, r)
 		default:
-			fmt.Fprint(w, name, r.URL.RawPath)
+			_ = json.NewEncoder(w).Encode(map[string]string{"device": "not a label", "name": name, "raw": r.URL.RawPath})
 		}
 	}))
 	defer srv.Close()
 	cfg := DefaultLookupConfig()
 	cfg.URL = srv.URL + "/d/{device}?of={device}"
-	l, err := NewLookup(cfg, 2, discard)
+	l, err := NewLookup(cfg, "device", 2, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
 	for device, want := range map[string]string{
-		"a": "a <nil>", "a/../b?c&d=#%": "a/../b?c&d=#%/d/a%2F..%2Fb%3Fc&d=%23%25 <nil>", "ä ö": "ä ö <nil>", "x1": " not found",
+		"a": "[{name a} {raw }] true <nil>", "a/../b?c&d=#%": "[{name a/../b?c&d=#%} {raw /d/a%2F..%2Fb%3Fc&d=%23%25}] true <nil>",
+		"ä ö": "[{name ä ö} {raw }] true <nil>", "x1": "[] false <nil>",
 	} {
-		text, err := l.Lookup(t.Context(), device)
-		if got := fmt.Sprint(string(text), " ", err); got != want {
+		labels, found, err := l.Find(t.Context(), device)
+		if got := fmt.Sprint(labels, " ", found, " ", err); got != want {
 			t.Errorf("%q: got %q, want %q", device, got, want)
 		}
 	}
 	for device, want := range map[string]string{"large": "too large", "..": "cannot stand in a path"} {
-		if _, err := l.Lookup(t.Context(), device); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, err := l.Find(t.Context(), device); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", device, err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Lookup(ctx, "a"); !errors.Is(err, context.Canceled) {
+	if _, _, err := l.Find(ctx, "a"); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

@@ -1,5 +1,6 @@
-// Package mirror keeps devices and their labels in a file: a snapshot,
-// followed by the changes since. A change is appended and synced; when there
+// Package mirror keeps devices and their labels in a file that Penstock
+// writes itself: copies of what was fetched, and what was set over the API. A
+// snapshot is followed by the changes since. A change is appended and synced; when there
 // are many, the file is written anew. The file is NDJSON and can be read, and
 // mended, with an editor.
 //
@@ -26,16 +27,10 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/internal/durable"
 )
-
-// Entry is what the file says of one device.
-type Entry struct {
-	Device string
-	Labels []event.Label
-	Gone   bool // the device is not there any more
-}
 
 // ErrOther means that the file is of something else: a source whose settings
 // have changed since.
@@ -44,8 +39,8 @@ var ErrOther = errors.New("is of other settings")
 // maxLine bounds one line, in bytes.
 const maxLine = 1 << 20
 
-// Log is a file of devices. Its methods are called by one goroutine at a time.
-type Log struct {
+// File is a file of devices. Its methods are called by one goroutine at a time.
+type File struct {
 	path string
 	of   string
 
@@ -53,16 +48,16 @@ type Log struct {
 	whole    bool // the file is there and ends with a whole line
 }
 
-// New returns the log in the file path, without looking at it. of says what
+// New returns the file at path, without looking at it. of says what
 // the devices are of; a file that is of something else is not used.
-func New(path, of string) *Log { return &Log{path: path, of: of} }
+func New(path, of string) *File { return &File{path: path, of: of} }
 
 // Path returns the path of the file.
-func (l *Log) Path() string { return l.path }
+func (l *File) Path() string { return l.path }
 
 // Appended returns how many lines the file has beyond its snapshot. Their
 // number is for the caller to bound, by Replace.
-func (l *Log) Appended() int { return l.appended }
+func (l *File) Appended() int { return l.appended }
 
 type header struct {
 	Penstock string `json:"penstock"`
@@ -80,7 +75,7 @@ type line struct {
 // file that does not exist is an error that is fs.ErrNotExist, one that is of
 // other settings ErrOther. torn reports that an unfinished last line was cut
 // off.
-func (l *Log) Read(take func(Entry) error) (torn bool, err error) {
+func (l *File) Read(take func(row.Row) error) (torn bool, err error) {
 	f, err := os.OpenFile(l.path, os.O_RDWR, 0)
 	if err != nil {
 		return false, fmt.Errorf("cannot open the file of devices: %w", err)
@@ -121,14 +116,14 @@ func (l *Log) Read(take func(Entry) error) (torn bool, err error) {
 		if x.Device == "" {
 			return false, fmt.Errorf("%s:%d: names no device", l.path, n)
 		}
-		if err := take(x.entry()); err != nil {
+		if err := take(x.row()); err != nil {
 			return false, fmt.Errorf("%s:%d: %w", l.path, n, err)
 		}
 		l.appended++ // an upper bound: the snapshot's lines are not told apart
 	}
 }
 
-func (l *Log) checkHeader(text []byte) error {
+func (l *File) checkHeader(text []byte) error {
 	var h header
 	switch err := json.Unmarshal(text, &h); {
 	case err != nil:
@@ -160,24 +155,24 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-func (x line) entry() Entry {
-	e := Entry{Device: x.Device, Gone: x.Gone}
+func (x line) row() row.Row {
+	r := row.Row{Device: x.Device, Gone: x.Gone}
 	for _, name := range slices.Sorted(maps.Keys(x.Labels)) {
-		e.Labels = append(e.Labels, event.Label{Name: name, Value: x.Labels[name]})
+		r.Labels = append(r.Labels, event.Label{Name: name, Value: x.Labels[name]})
 	}
-	return e
+	return r
 }
 
-// Append adds entries and syncs the file. After an error it is not known what
+// Append adds rows and syncs the file. After an error it is not known what
 // the file says, and only Replace mends it.
-func (l *Log) Append(entries []Entry) (err error) {
+func (l *File) Append(rows []row.Row) (err error) {
 	if !l.whole {
 		return fmt.Errorf("%s: must be written anew first", l.path)
 	}
 	l.whole = false
 	var text bytes.Buffer
-	for _, e := range entries {
-		if err := appendLine(&text, e); err != nil {
+	for _, r := range rows {
+		if err := appendLine(&text, r); err != nil {
 			return err
 		}
 	}
@@ -192,20 +187,20 @@ func (l *Log) Append(entries []Entry) (err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("cannot append to the file of devices: %w", err)
 	}
-	l.appended += len(entries)
+	l.appended += len(rows)
 	l.whole = true
 	return nil
 }
 
 // Usable reports whether Append can be called: the file is there and sound.
-func (l *Log) Usable() bool { return l.whole }
+func (l *File) Usable() bool { return l.whole }
 
 // Replace writes the file anew. A crash leaves the old file or the new one.
-func (l *Log) Replace(entries iter.Seq[Entry]) error {
+func (l *File) Replace(rows iter.Seq[row.Row]) error {
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
 		return fmt.Errorf("cannot make the directory of devices: %w", err)
 	}
-	err := durable.Replace(l.path, ".new", 0o600, func(w io.Writer) error { return l.write(w, entries) })
+	err := durable.Replace(l.path, ".new", 0o600, func(w io.Writer) error { return l.write(w, rows) })
 	if err != nil {
 		return fmt.Errorf("cannot write the file of devices: %w", err)
 	}
@@ -213,17 +208,17 @@ func (l *Log) Replace(entries iter.Seq[Entry]) error {
 	return nil
 }
 
-func (l *Log) write(w io.Writer, entries iter.Seq[Entry]) error {
+func (l *File) write(w io.Writer, rows iter.Seq[row.Row]) error {
 	text, err := json.Marshal(header{"devices", 1, l.of})
 	if err != nil {
 		return err
 	}
 	buf := bytes.NewBuffer(append(text, '\n'))
-	for e := range entries {
+	for r := range rows {
 		if _, err := buf.WriteTo(w); err != nil {
 			return err
 		}
-		if err := appendLine(buf, e); err != nil {
+		if err := appendLine(buf, r); err != nil {
 			return err
 		}
 	}
@@ -231,11 +226,11 @@ func (l *Log) write(w io.Writer, entries iter.Seq[Entry]) error {
 	return err
 }
 
-func appendLine(dst *bytes.Buffer, e Entry) error {
-	x := line{Device: e.Device, Gone: e.Gone}
-	if len(e.Labels) > 0 {
-		x.Labels = make(map[string]string, len(e.Labels))
-		for _, label := range e.Labels {
+func appendLine(dst *bytes.Buffer, r row.Row) error {
+	x := line{Device: r.Device, Gone: r.Gone}
+	if len(r.Labels) > 0 {
+		x.Labels = make(map[string]string, len(r.Labels))
+		for _, label := range r.Labels {
 			x.Labels[label.Name] = label.Value
 		}
 	}

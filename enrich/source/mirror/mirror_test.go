@@ -11,18 +11,19 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-func entry(device, site string) Entry {
-	return Entry{Device: device, Labels: []event.Label{{Name: "site", Value: site}}}
+func entry(device, site string) row.Row {
+	return row.Row{Device: device, Labels: []event.Label{{Name: "site", Value: site}}}
 }
 
 // read returns what the file says in the end.
-func read(t *testing.T, l *Log) (map[string]string, bool, error) {
+func read(t *testing.T, l *File) (map[string]string, bool, error) {
 	t.Helper()
 	devices := map[string]string{}
-	torn, err := l.Read(func(e Entry) error {
+	torn, err := l.Read(func(e row.Row) error {
 		devices[e.Device] = fmt.Sprint(e.Labels)
 		if e.Gone {
 			delete(devices, e.Device)
@@ -48,13 +49,13 @@ func TestLog(t *testing.T) {
 	if _, _, err := read(t, l); !Missing(err) {
 		t.Errorf("no file: %v", err)
 	}
-	if err := l.Append([]Entry{entry("a", "1")}); err == nil {
+	if err := l.Append([]row.Row{entry("a", "1")}); err == nil {
 		t.Error("appended to nothing")
 	}
-	if err := l.Replace(slices.Values([]Entry{entry("a", "1"), {Device: "b\n\"\u2028"}})); err != nil {
+	if err := l.Replace(slices.Values([]row.Row{entry("a", "1"), {Device: "b\n\"\u2028"}})); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Append([]Entry{entry("a", "2"), entry("c", "3"), {Device: "b\n\"\u2028", Gone: true}}); err != nil {
+	if err := l.Append([]row.Row{entry("a", "2"), entry("c", "3"), {Device: "b\n\"\u2028", Gone: true}}); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]string{"a": "[{site 2}]", "c": "[{site 3}]"}
@@ -64,7 +65,7 @@ func TestLog(t *testing.T) {
 	if _, _, err := read(t, New(path, "other")); !errors.Is(err, ErrOther) {
 		t.Error(err)
 	}
-	if err := l.Replace(slices.Values([]Entry{entry("d", "4")})); err != nil {
+	if err := l.Replace(slices.Values([]row.Row{entry("d", "4")})); err != nil {
 		t.Fatal(err)
 	}
 	if got := mustRead(t, path); len(got) != 1 || l.Appended() != 0 {
@@ -80,14 +81,14 @@ func TestTorn(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "devices.ndjson")
 	l := New(path, "test")
-	if err := l.Replace(slices.Values([]Entry{entry("a", "1")})); err != nil {
+	if err := l.Replace(slices.Values([]row.Row{entry("a", "1")})); err != nil {
 		t.Fatal(err)
 	}
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Append([]Entry{entry("b", "2")}); err != nil {
+	if err := l.Append([]row.Row{entry("b", "2")}); err != nil {
 		t.Fatal(err)
 	}
 	after, err := os.ReadFile(path)
@@ -103,7 +104,7 @@ func TestTorn(t *testing.T) {
 		if err != nil || torn != (n != len(before) && n != len(after)) || devices["a"] != "[{site 1}]" || (len(devices) == 2) != (n == len(after)) {
 			t.Fatalf("%d bytes: %v, torn %v, %v", n, devices, torn, err)
 		}
-		if err := l.Append([]Entry{entry("c", "3")}); err != nil {
+		if err := l.Append([]row.Row{entry("c", "3")}); err != nil {
 			t.Fatal(err)
 		}
 		if got := mustRead(t, path); got["c"] != "[{site 3}]" || got["a"] != "[{site 1}]" {
@@ -139,13 +140,13 @@ func TestReplaceFails(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "devices.ndjson")
 	l := New(path, "test")
-	if err := l.Replace(slices.Values([]Entry{entry("a", "1")})); err != nil {
+	if err := l.Replace(slices.Values([]row.Row{entry("a", "1")})); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Mkdir(path+".new", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Replace(slices.Values([]Entry{entry("a", "2")})); err == nil {
+	if err := l.Replace(slices.Values([]row.Row{entry("a", "2")})); err == nil {
 		t.Error("replaced")
 	}
 	if got := mustRead(t, path); got["a"] != "[{site 1}]" {
@@ -165,9 +166,9 @@ func FuzzRead(f *testing.F) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		var all []Entry
+		var all []row.Row
 		l := New(path, "test")
-		if _, err := l.Read(func(e Entry) error { all = append(all, e); return nil }); err != nil {
+		if _, err := l.Read(func(e row.Row) error { all = append(all, e); return nil }); err != nil {
 			return
 		}
 		first, _, err := read(t, l)

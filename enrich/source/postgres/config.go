@@ -1,10 +1,17 @@
-// Package postgres reads devices and their labels from PostgreSQL: all of
-// them by a query, then what changes, by polling a column or by LISTEN; and
-// single ones, for devices that are in no table.
+// Package postgres is a source of devices in PostgreSQL: all of them by a
+// query, then what changes, by polling a column or by LISTEN; and single ones,
+// for devices that are in no table.
 //
-// It knows how rows are read and nothing of what they are for. Every value
-// travels as text, as PostgreSQL writes it, so that a column may have any
-// type that has a text.
+// It emits rows and knows nothing of what they are for. Every value travels
+// as text, as PostgreSQL writes it, so that a column may have any type that
+// has a text.
+//
+// No change is missed, though some rows are read twice: a poll reaches back by
+// change_overlap (Source.poll says why that is enough), and everything is
+// fetched again every reload_interval, which finds what changes did not tell.
+//
+// Begin reading with source.go; session.go is one connection and how columns
+// become rows.
 package postgres
 
 import (

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -58,8 +59,8 @@ func NewLookup(cfg LookupConfig, device string, connections int, log *slog.Logge
 // errTwice ends a query that has more to say than wanted.
 var errTwice = errors.New("the query gives more than one row for a device")
 
-// Lookup returns the labels of a device, and whether it is there.
-func (l *Lookup) Lookup(ctx context.Context, device string) (labels []event.Label, found bool, err error) {
+// Find returns the labels of a device, and whether it is there.
+func (l *Lookup) Find(ctx context.Context, device string) (labels []event.Label, found bool, err error) {
 	var s *session
 	kept := true
 	select {
@@ -91,17 +92,16 @@ func (l *Lookup) Lookup(ctx context.Context, device string) (labels []event.Labe
 }
 
 func (l *Lookup) ask(ctx context.Context, s *session, device string) (labels []event.Label, found bool, err error) {
-	r := &rowReader{device: l.device}
-	r.checked = true // the device's column may be left out
-	err = s.query(ctx, r, l.query, [][]byte{[]byte(device)}, func(row Row, _ string) error {
+	reader := &rowReader{device: l.device, checked: true} // the device's column may be left out
+	err = s.query(ctx, reader, l.query, [][]byte{[]byte(device)}, func(r row.Row, _ string) error {
 		switch {
 		case found:
 			return errTwice
-		case row.Fault != "":
-			return fmt.Errorf("device %q: %s", device, row.Fault)
+		case r.Fault != "":
+			return fmt.Errorf("device %q: %s", device, r.Fault)
 		}
 		found = true
-		labels = append(labels, row.Labels...)
+		labels = append(labels, r.Labels...)
 		return nil
 	})
 	return labels, found, err

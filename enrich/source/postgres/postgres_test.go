@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/internal/postgres"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
@@ -83,22 +84,21 @@ func filled(cfg Config) Config {
 	return cfg
 }
 
-func open(t *testing.T, cfg Config, device string) *Session {
+func open(t *testing.T, cfg Config, device string) *Source {
 	t.Helper()
 	src, err := New(filled(cfg), device, discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := src.Open(t.Context())
-	if err != nil {
+	if err := src.Connect(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
-	return s
+	t.Cleanup(src.Close)
+	return src
 }
 
 // text writes a row as "device a=1 b=2", its labels sorted.
-func text(r Row) string {
+func text(r row.Row) string {
 	var labels []string
 	for _, l := range r.Labels {
 		labels = append(labels, l.Name+"="+l.Value)
@@ -114,20 +114,20 @@ func text(r Row) string {
 	return out
 }
 
-func fetch(t *testing.T, s *Session) []string {
+func fetch(t *testing.T, s *Source) []string {
 	t.Helper()
 	var rows []string
-	if err := s.Fetch(t.Context(), func(r Row) error { rows = append(rows, text(r)); return nil }); err != nil {
+	if err := s.Fetch(t.Context(), func(r row.Row) error { rows = append(rows, text(r)); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(rows)
 	return rows
 }
 
-func poll(t *testing.T, s *Session) []string {
+func poll(t *testing.T, s *Source) []string {
 	t.Helper()
 	var all []string
-	if err := s.poll(t.Context(), func(rows []Row) error {
+	if err := s.poll(t.Context(), func(rows []row.Row) error {
 		for _, r := range rows {
 			all = append(all, text(r))
 		}
@@ -223,13 +223,13 @@ func TestFollowFetchesOnceMore(t *testing.T) {
 	fetch(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := s.Follow(ctx, func([]Row) error { return nil }); err != nil {
+	if err := s.Follow(ctx, func([]row.Row) error { return nil }); err != nil {
 		t.Fatalf("the second fetch is not asked for: %v", err)
 	}
 	fetch(t, s)
 	short, stop := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer stop()
-	if err := s.Follow(short, func([]Row) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Follow(short, func([]row.Row) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a third fetch is asked for: %v", err)
 	}
 }
@@ -244,7 +244,7 @@ func TestListen(t *testing.T) {
 	run(t, c, `DELETE FROM d WHERE device='b'; INSERT INTO d VALUES ('ä"''','3'); NOTIFY "odd ""name", 'b'; NOTIFY "odd ""name", 'ä"'''`)
 	var got []string
 	enough := errors.New("enough")
-	err := s.Follow(t.Context(), func(rows []Row) error {
+	err := s.Follow(t.Context(), func(rows []row.Row) error {
 		for _, r := range rows {
 			got = append(got, text(r))
 		}
@@ -260,7 +260,7 @@ func TestListen(t *testing.T) {
 	want(t, "changes", got, "a site=2", "b gone", `ä"' site=3`)
 
 	run(t, c, `NOTIFY "odd ""name"`)
-	if err := s.Follow(t.Context(), func([]Row) error { return nil }); err != nil || !s.whole {
+	if err := s.Follow(t.Context(), func([]row.Row) error { return nil }); err != nil || !s.whole {
 		t.Errorf("a notification without a device: %v", err)
 	}
 }
@@ -275,7 +275,7 @@ func TestListenFlood(t *testing.T) {
 	fetch(t, s)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := s.Follow(ctx, func([]Row) error { return nil }); err != nil {
+	if err := s.Follow(ctx, func([]row.Row) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if len(s.heard) > maxHeard+1 {
@@ -292,7 +292,7 @@ func TestConnectionLost(t *testing.T) {
 	run(t, c, fmt.Sprintf("SELECT pg_terminate_backend(%d)", s.conn.PID()))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := s.Follow(ctx, func([]Row) error { return nil }); err == nil || ctx.Err() != nil {
+	if err := s.Follow(ctx, func([]row.Row) error { return nil }); err == nil || ctx.Err() != nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -315,7 +315,7 @@ func TestQueryErrors(t *testing.T) {
 		if strings.Contains(test.want, "timeout") {
 			s.timeout = 50 * time.Millisecond // connecting may take longer
 		}
-		if err := s.Fetch(t.Context(), func(Row) error { return nil }); err == nil || !strings.Contains(err.Error(), test.want) {
+		if err := s.Fetch(t.Context(), func(row.Row) error { return nil }); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", test.cfg.Query, err)
 		}
 	}
@@ -331,7 +331,7 @@ func TestLookup(t *testing.T) {
 	}
 	defer l.Close()
 	ask := func(device string) string {
-		labels, found, err := l.Lookup(t.Context(), device)
+		labels, found, err := l.Find(t.Context(), device)
 		return fmt.Sprint(labels, found, err)
 	}
 	if got := ask("a"); got != "[{site 1}] true <nil>" {
@@ -371,7 +371,7 @@ func TestSecrets(t *testing.T) {
 		src, err := New(cfg, "device", discard)
 		if err == nil {
 			texts = append(texts, src.Place())
-			if _, err = src.Open(t.Context()); err == nil {
+			if err = src.Connect(t.Context()); err == nil {
 				t.Errorf("connected to %s", dsn)
 			}
 		}
@@ -405,7 +405,7 @@ func TestDSN(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 			continue
 		}
-		if conn, err := src.conn.config(); err != nil || conn.Password != "p" {
+		if conn, err := src.server.config(); err != nil || conn.Password != "p" {
 			t.Errorf("%+v: %v", c, err)
 		}
 		if err := cfg.Validate(); err != nil {

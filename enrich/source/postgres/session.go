@@ -10,23 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
-
-// Row is what the database says of a device.
-type Row struct {
-	Device string
-
-	// Labels are lent until the callback returns; their strings may be kept.
-	Labels []event.Label
-
-	// Gone says that the device is marked as deleted.
-	Gone bool
-
-	// Fault says what is wrong with the row; nothing else is set then but,
-	// perhaps, the device.
-	Fault string
-}
 
 // session is one connection. It is used by one goroutine at a time.
 type session struct {
@@ -58,7 +44,7 @@ func (s *session) close() {
 
 // query calls each for every row, and with what its change column says. The
 // row is lent until each returns.
-func (s *session) query(ctx context.Context, r *rowReader, sql string, args [][]byte, each func(row Row, change string) error) error {
+func (s *session) query(ctx context.Context, r *rowReader, sql string, args [][]byte, each func(r row.Row, change string) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	result := s.conn.ExecParams(ctx, sql, args, nil, nil, nil)
@@ -138,13 +124,13 @@ func has(columns []pgconn.FieldDescription, name string) bool {
 }
 
 // read returns a row, and the text of its change column.
-func (r *rowReader) read(columns []pgconn.FieldDescription, values [][]byte) (row Row, change string) {
+func (r *rowReader) read(columns []pgconn.FieldDescription, values [][]byte) (out row.Row, change string) {
 	r.labels = r.labels[:0]
 	for i, c := range columns {
 		v := values[i]
 		if v == nil {
 			if c.Name == r.device {
-				row.Fault = "the device is NULL"
+				out.Fault = "the device is NULL"
 			}
 			continue
 		}
@@ -154,21 +140,24 @@ func (r *rowReader) read(columns []pgconn.FieldDescription, values [][]byte) (ro
 		}
 		switch {
 		case c.Name == r.device:
-			row.Device = text
+			out.Device = text
 		case c.Name == r.change:
 			change = text
 		case c.Name == r.deleted:
-			row.Gone = text != "false"
+			out.Gone = text != "false"
 		case c.DataTypeOID == oidJSON || c.DataTypeOID == oidJSONB:
-			if fault := r.object(c.Name, v); fault != "" && row.Fault == "" {
-				row.Fault = fault
+			if fault := r.object(c.Name, v); fault != "" && out.Fault == "" {
+				out.Fault = fault
 			}
 		default:
 			r.labels = append(r.labels, event.Label{Name: c.Name, Value: text})
 		}
 	}
-	row.Labels = r.labels
-	return row, change
+	out.Labels = r.labels
+	if out.Fault != "" {
+		out.Gone = false // nobody knows
+	}
+	return out, change
 }
 
 // object adds the members of a column of type json.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/penstock-io/penstock/enrich/row"
 )
 
 const (
@@ -21,42 +23,20 @@ const (
 	maxAsked = 500
 )
 
-// Source is a table of devices in PostgreSQL.
+// Source is a table of devices in PostgreSQL. It has one connection, and is
+// used by one goroutine at a time: Connect, then Fetch and Follow in turn,
+// then Close, after which it may connect again.
 type Source struct {
 	cfg    Config
 	device string
-	conn   resolved
+	server resolved
 	place  string
-}
 
-// New returns the source, whose query has the device's name in the column
-// device. It reads the files that cfg names, and does not connect.
-func New(cfg Config, device string, log *slog.Logger) (*Source, error) {
-	conn, err := cfg.Connection.open(log)
-	if err != nil {
-		return nil, err
-	}
-	c, err := conn.config()
-	if err != nil {
-		return nil, err
-	}
-	cfg.Query = trimQuery(cfg.Query)
-	return &Source{cfg: cfg, device: device, conn: conn, place: fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)}, nil
-}
-
-// Place says where the rows come from, without secrets.
-func (s *Source) Place() string { return s.place }
-
-// Session is a connection that fetches and follows. It is used by one
-// goroutine at a time.
-type Session struct {
-	*session
-	src *Source
-
-	marks   []mark
-	whole   bool      // everything should be fetched again
-	fetched time.Time // when the last fetch began
-	again   bool      // a second fetch is due, see settle
+	*session // nil while there is no connection
+	marks    []mark
+	whole    bool      // everything should be fetched again
+	fetched  time.Time // when the last fetch began
+	again    bool      // a second fetch is due, see Follow
 }
 
 // mark is a value of the change column that was the highest at a time.
@@ -65,33 +45,59 @@ type mark struct {
 	value string    // "" if there was none
 }
 
-// Open connects, and listens if it should. Close ends it.
-func (s *Source) Open(ctx context.Context) (*Session, error) {
-	conn, err := s.conn.connect(ctx)
+// New returns the source, whose query has the device's name in the column
+// device. It reads the files that cfg names, and does not connect.
+func New(cfg Config, device string, log *slog.Logger) (*Source, error) {
+	server, err := cfg.Connection.open(log)
 	if err != nil {
 		return nil, err
+	}
+	c, err := server.config()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Query = trimQuery(cfg.Query)
+	return &Source{cfg: cfg, device: device, server: server, place: fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)}, nil
+}
+
+// Place says where the rows come from, without secrets.
+func (s *Source) Place() string { return s.place }
+
+// Identity tells these rows from those of other settings.
+func (s *Source) Identity() string { return s.place + "\x00" + s.cfg.Query }
+
+// Connect connects, and listens if it should.
+func (s *Source) Connect(ctx context.Context) error {
+	conn, err := s.server.connect(ctx)
+	if err != nil {
+		return err
 	}
 	if s.cfg.Listen != "" {
 		if err := conn.run(ctx, "LISTEN "+quote(s.cfg.Listen)); err != nil {
 			conn.close()
-			return nil, err
+			return err
 		}
 	}
-	return &Session{session: conn, src: s, again: s.cfg.ChangeColumn != ""}, nil
+	s.session, s.marks, s.whole, s.again = conn, nil, false, s.cfg.ChangeColumn != ""
+	return nil
 }
 
 // Close closes the connection.
-func (s *Session) Close() { s.close() }
+func (s *Source) Close() { s.close() }
 
-func (s *Session) reader() *rowReader {
-	return &rowReader{device: s.src.device, change: s.src.cfg.ChangeColumn, deleted: s.src.cfg.DeletedColumn}
+// Confirm says that the rows of the last Fetch were understood. It makes no
+// difference here: a query has no way to say that nothing has changed.
+func (s *Source) Confirm() {}
+
+func (s *Source) reader() *rowReader {
+	return &rowReader{device: s.device, change: s.cfg.ChangeColumn, deleted: s.cfg.DeletedColumn}
 }
 
 // Fetch calls emit for every row of the query that is not marked as deleted.
-// It returns emit's error as it is; the session is of no use then.
-func (s *Session) Fetch(ctx context.Context, emit func(Row) error) error {
+// It returns emit's error as it is; the connection is of no use then.
+func (s *Source) Fetch(ctx context.Context, emit func(row.Row) error) error {
 	s.fetched, s.whole = time.Now(), false
-	cfg := &s.src.cfg
+	cfg := &s.cfg
 	// The mark and the rows must be of one state of the database.
 	if err := s.run(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return err
@@ -99,7 +105,7 @@ func (s *Session) Fetch(ctx context.Context, emit func(Row) error) error {
 	if cfg.ChangeColumn != "" {
 		m := mark{at: s.fetched}
 		sql := fmt.Sprintf("SELECT max(q.%[1]s) AS %[1]s FROM (\n%[2]s\n) AS q", quote(cfg.ChangeColumn), cfg.Query)
-		err := s.query(ctx, &rowReader{change: cfg.ChangeColumn}, sql, nil, func(_ Row, change string) error {
+		err := s.query(ctx, &rowReader{change: cfg.ChangeColumn}, sql, nil, func(_ row.Row, change string) error {
 			m.value = change
 			return nil
 		})
@@ -108,8 +114,8 @@ func (s *Session) Fetch(ctx context.Context, emit func(Row) error) error {
 		}
 		s.marks = append(s.marks, m)
 	}
-	err := s.query(ctx, s.reader(), cfg.Query, nil, func(r Row, _ string) error {
-		if r.Gone && r.Fault == "" {
+	err := s.query(ctx, s.reader(), cfg.Query, nil, func(r row.Row, _ string) error {
+		if r.Gone {
 			return nil
 		}
 		return emit(r)
@@ -123,8 +129,8 @@ func (s *Session) Fetch(ctx context.Context, emit func(Row) error) error {
 // Follow calls change with the rows that have changed, some of which may be
 // as they were, until everything should be fetched again, for which it
 // returns nil. It returns change's error as it is. The rows are lent.
-func (s *Session) Follow(ctx context.Context, change func([]Row) error) error {
-	cfg := &s.src.cfg
+func (s *Source) Follow(ctx context.Context, change func([]row.Row) error) error {
+	cfg := &s.cfg
 	reload := s.fetched.Add(cfg.ReloadInterval)
 	if settled := s.fetched.Add(cfg.ChangeOverlap + cfg.PollInterval); s.again && settled.Before(reload) {
 		// What was being committed during the first fetch may lie below its
@@ -176,7 +182,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-func (s *Session) ping(ctx context.Context) error {
+func (s *Source) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	if err := s.conn.Ping(ctx); err != nil {
@@ -186,7 +192,7 @@ func (s *Session) ping(ctx context.Context) error {
 }
 
 // wait returns at that time, or when a notification has come.
-func (s *Session) wait(ctx context.Context, until time.Time) error {
+func (s *Source) wait(ctx context.Context, until time.Time) error {
 	if len(s.heard) > 0 || s.whole {
 		return nil
 	}
@@ -213,7 +219,7 @@ func (s *session) hear(device string) {
 }
 
 // ask reads the devices that notifications named.
-func (s *Session) ask(ctx context.Context, change func([]Row) error) error {
+func (s *Source) ask(ctx context.Context, change func([]row.Row) error) error {
 	heard := s.heard
 	s.heard = nil
 	if len(heard) > maxHeard {
@@ -240,9 +246,9 @@ func (s *Session) ask(ctx context.Context, change func([]Row) error) error {
 			return err
 		}
 		sql := fmt.Sprintf("SELECT * FROM (\n%s\n) AS q WHERE q.%s::text = ANY(ARRAY(SELECT json_array_elements_text($1::json)))",
-			s.src.cfg.Query, quote(s.src.device))
+			s.cfg.Query, quote(s.device))
 		var rows batch
-		err = s.query(ctx, s.reader(), sql, [][]byte{list}, func(r Row, _ string) error {
+		err = s.query(ctx, s.reader(), sql, [][]byte{list}, func(r row.Row, _ string) error {
 			delete(missing, r.Device)
 			rows.add(r)
 			return nil
@@ -252,7 +258,7 @@ func (s *Session) ask(ctx context.Context, change func([]Row) error) error {
 		}
 		for _, device := range some {
 			if missing[device] {
-				rows.add(Row{Device: device, Gone: true})
+				rows.add(row.Row{Device: device, Gone: true})
 			}
 		}
 		if err := change(rows.list); err != nil {
@@ -264,8 +270,8 @@ func (s *Session) ask(ctx context.Context, change func([]Row) error) error {
 
 // poll reads the rows whose change column is not below the highest value of
 // change_overlap ago.
-func (s *Session) poll(ctx context.Context, change func([]Row) error) error {
-	cfg := &s.src.cfg
+func (s *Source) poll(ctx context.Context, change func([]row.Row) error) error {
+	cfg := &s.cfg
 	column := quote(cfg.ChangeColumn)
 	last := s.marks[len(s.marks)-1]
 	// A row that the last look did not see was committed after it. The value
@@ -283,7 +289,7 @@ func (s *Session) poll(ctx context.Context, change func([]Row) error) error {
 	sql := fmt.Sprintf("SELECT * FROM (\n%s\n) AS q WHERE q.%s %s ORDER BY q.%s", cfg.Query, column, where, column)
 	now := mark{time.Now(), last.value}
 	var rows batch
-	err := s.query(ctx, s.reader(), sql, args, func(r Row, value string) error {
+	err := s.query(ctx, s.reader(), sql, args, func(r row.Row, value string) error {
 		now.value = value
 		rows.add(r)
 		if len(rows.list) < maxAsked {
@@ -306,9 +312,9 @@ func (s *Session) poll(ctx context.Context, change func([]Row) error) error {
 }
 
 // batch is rows that outlive their query's callback.
-type batch struct{ list []Row }
+type batch struct{ list []row.Row }
 
-func (b *batch) add(r Row) {
+func (b *batch) add(r row.Row) {
 	r.Labels = append(r.Labels[:0:0], r.Labels...)
 	b.list = append(b.list, r)
 }

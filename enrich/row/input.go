@@ -1,4 +1,4 @@
-package enrich
+package row
 
 import (
 	"bufio"
@@ -19,9 +19,9 @@ const maxLead = 4 * maxRowBytes
 
 var errRowTooLong = fmt.Errorf("a row is longer than %d bytes: is a quote or a bracket not closed?", maxRowBytes)
 
-// input is a file as its parser reads it. It drops a byte order mark, counts
+// Input is a file as its parser reads it. It drops a byte order mark, counts
 // lines, and ends a parser that reads without end.
-type input struct {
+type Input struct {
 	ctx context.Context
 	r   *bufio.Reader
 
@@ -43,8 +43,10 @@ var (
 	markUTF16BE = []byte{0xFE, 0xFF}
 )
 
-func newInput(ctx context.Context, r io.Reader, maxBytes int64) (*input, error) {
-	in := &input{ctx: ctx, r: bufio.NewReaderSize(r, 64<<10), maxBytes: maxBytes, bound: "max_file_bytes", line: 1}
+// NewInput returns the input that reads r, of at most maxBytes, which is the
+// setting bound, until ctx is done.
+func NewInput(ctx context.Context, r io.Reader, maxBytes int64, bound string) (*Input, error) {
+	in := &Input{ctx: ctx, r: bufio.NewReaderSize(r, 64<<10), maxBytes: maxBytes, bound: bound, line: 1}
 	start, _ := in.r.Peek(len(markUTF8)) // an error comes again with Read
 	switch {
 	case bytes.HasPrefix(start, markUTF8):
@@ -56,7 +58,7 @@ func newInput(ctx context.Context, r io.Reader, maxBytes int64) (*input, error) 
 }
 
 // Read is for the parser. Small reads keep its lead small.
-func (in *input) Read(p []byte) (int, error) {
+func (in *Input) Read(p []byte) (int, error) {
 	if err := in.ctx.Err(); err != nil {
 		in.err = err
 		return 0, err
@@ -91,7 +93,7 @@ func (in *input) Read(p []byte) (int, error) {
 
 // consume says that the parser has made sense of the bytes up to offset, and
 // returns the line of that place, from 1.
-func (in *input) consume(offset int64) int {
+func (in *Input) consume(offset int64) int {
 	in.consumed = offset
 	passed := 0
 	for passed < len(in.newlines) && in.newlines[passed] <= offset {
@@ -102,6 +104,10 @@ func (in *input) consume(offset int64) int {
 	return in.line
 }
 
-// endsLine reports whether the file ends with a whole line. An empty file
+// EndsLine reports whether the file ends with a whole line. An empty file
 // does not: it may have just been truncated.
-func (in *input) endsLine() bool { return in.last == '\n' }
+func (in *Input) EndsLine() bool { return in.last == '\n' }
+
+// Err returns why the file could not be read to its end: an error of the file
+// itself or of the context, not of what it says.
+func (in *Input) Err() error { return in.err }

@@ -1,4 +1,4 @@
-package enrich
+package row
 
 import (
 	"encoding/json"
@@ -19,11 +19,11 @@ const (
 // may hold the labels. The row's labels are good until the next call.
 //
 // An error is one of the decoder; what is wrong with the row is in its fault.
-func (p *jsonParser) members(named bool) (row, error) {
-	var r row
+func (p *jsonParser) members(named bool) (Row, error) {
+	var r Row
 	fault := func(format string, args ...any) {
-		if r.fault == "" {
-			r.fault = fmt.Sprintf(format, args...)
+		if r.Fault == "" {
+			r.Fault = fmt.Sprintf(format, args...)
 		}
 	}
 	p.labels = p.labels[:0]
@@ -45,13 +45,13 @@ func (p *jsonParser) members(named bool) (row, error) {
 			hasDevice = true
 			switch v := t.(type) {
 			case string:
-				r.device = v
+				r.Device = v
 			case json.Number:
-				r.device = v.String()
+				r.Device = v.String()
 			default:
 				fault("member %q: expected a string, got %s", name, kind(t))
 			}
-			if text := checkText(r.device); text != "" {
+			if text := checkText(r.Device); text != "" {
 				fault("the device %s", text)
 			}
 			err = p.skip(t)
@@ -78,7 +78,7 @@ func (p *jsonParser) members(named bool) (row, error) {
 	if hasLabels && beside != "" {
 		fault("member %.64q stands beside the object labels: labels stand all inside or all outside", beside)
 	}
-	r.labels = p.labels
+	r.Labels = p.labels
 	return r, nil
 }
 

@@ -1,4 +1,4 @@
-package enrich
+package row
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ import (
 
 // parseJSON reads an array of devices, each an object, or an object whose
 // members are devices and hold their labels.
-func parseJSON(in *input, deviceMember string, emit func(row) error) error {
+func parseJSON(in *Input, deviceMember string, emit func(Row) error) error {
 	p := newJSONParser(in, deviceMember)
 	p.in = in
 	first, err := p.token()
@@ -29,7 +29,7 @@ func parseJSON(in *input, deviceMember string, emit func(row) error) error {
 	case json.Delim('{'):
 		err = p.mapping(emit)
 	default:
-		return emit(row{line: p.line, fault: "expected an array of devices, or an object of them, got " + kind(first)})
+		return emit(Row{Line: p.line, Fault: "expected an array of devices, or an object of them, got " + kind(first)})
 	}
 	if err != nil || p.ended {
 		return err
@@ -40,12 +40,12 @@ func parseJSON(in *input, deviceMember string, emit func(row) error) error {
 	case err != nil:
 		return p.fault(err, emit)
 	default:
-		return emit(row{line: p.line, fault: "something follows the end of the JSON: one object per line is the format ndjson"})
+		return emit(Row{Line: p.line, Fault: "something follows the end of the JSON: one object per line is the format ndjson"})
 	}
 }
 
 // parseNDJSON reads an object per line. Empty lines are skipped.
-func parseNDJSON(in *input, deviceMember string, emit func(row) error) error {
+func parseNDJSON(in *Input, deviceMember string, emit func(Row) error) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 0, 64<<10), maxRowBytes)
 	var line bytes.Reader
@@ -60,15 +60,15 @@ func parseNDJSON(in *input, deviceMember string, emit func(row) error) error {
 		p := newJSONParser(&line, deviceMember)
 		r, err := p.oneObject()
 		if err != nil {
-			r = row{fault: err.Error()}
+			r = Row{Fault: err.Error()}
 		}
-		r.line = n
+		r.Line = n
 		if err := emit(r); err != nil {
 			return err
 		}
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return emit(row{line: n + 1, fault: errRowTooLong.Error()})
+		return emit(Row{Line: n + 1, Fault: errRowTooLong.Error()})
 	}
 	return lines.Err()
 }
@@ -83,7 +83,7 @@ type jsonParser struct {
 	// caller knows.
 	optionalDevice bool
 
-	in    *input // nil where the caller counts lines
+	in    *Input // nil where the caller counts lines
 	line  int    // of the last token
 	ended bool   // by a fault that makes the rest worthless
 
@@ -109,33 +109,33 @@ func (p *jsonParser) token() (json.Token, error) {
 
 // fault emits an error of the decoder, unless the file could not be read at
 // all. It ends the parse: what follows cannot be trusted.
-func (p *jsonParser) fault(err error, emit func(row) error) error {
+func (p *jsonParser) fault(err error, emit func(Row) error) error {
 	if p.in.err != nil {
 		return p.in.err
 	}
 	p.ended = true
-	return emit(row{line: p.line, fault: noEOF(err).Error()})
+	return emit(Row{Line: p.line, Fault: noEOF(err).Error()})
 }
 
 // array reads the devices of an array whose [ has been read, and its ].
-func (p *jsonParser) array(emit func(row) error) error {
+func (p *jsonParser) array(emit func(Row) error) error {
 	for p.dec.More() {
 		t, err := p.token()
 		if err != nil {
 			return p.fault(err, emit)
 		}
 		line := p.line
-		var r row
+		var r Row
 		if t == json.Delim('{') {
 			r, err = p.members(true)
 		} else {
-			r.fault = "expected an object, got " + kind(t)
+			r.Fault = "expected an object, got " + kind(t)
 			err = p.skip(t)
 		}
 		if err != nil {
 			return p.fault(err, emit)
 		}
-		r.line = line
+		r.Line = line
 		if err := emit(r); err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func (p *jsonParser) array(emit func(row) error) error {
 }
 
 // mapping reads the devices of an object whose { has been read, and its }.
-func (p *jsonParser) mapping(emit func(row) error) error {
+func (p *jsonParser) mapping(emit func(Row) error) error {
 	for p.dec.More() {
 		name, err := p.token()
 		if err != nil {
@@ -159,23 +159,23 @@ func (p *jsonParser) mapping(emit func(row) error) error {
 		if err != nil {
 			return p.fault(err, emit)
 		}
-		var r row
+		var r Row
 		if t == json.Delim('{') {
 			r, err = p.members(false)
-			if r.fault == "" {
-				r.device, r.fault = device, checkText(device)
+			if r.Fault == "" {
+				r.Device, r.Fault = device, checkText(device)
 			}
 		} else {
-			r.fault = fmt.Sprintf("device %.64q: expected an object of labels, got %s", device, kind(t))
+			r.Fault = fmt.Sprintf("device %.64q: expected an object of labels, got %s", device, kind(t))
 			if device == p.deviceMember {
-				r.fault += ": one device per object needs an array, or the format ndjson"
+				r.Fault += ": one device per object needs an array, or the format ndjson"
 			}
 			err = p.skip(t)
 		}
 		if err != nil {
 			return p.fault(err, emit)
 		}
-		r.line = line
+		r.Line = line
 		if err := emit(r); err != nil {
 			return err
 		}
@@ -187,20 +187,20 @@ func (p *jsonParser) mapping(emit func(row) error) error {
 }
 
 // oneObject reads an object and the end of the input.
-func (p *jsonParser) oneObject() (row, error) {
+func (p *jsonParser) oneObject() (Row, error) {
 	t, err := p.dec.Token()
 	if err != nil {
-		return row{}, noEOF(err)
+		return Row{}, noEOF(err)
 	}
 	if t != json.Delim('{') {
-		return row{}, fmt.Errorf("expected an object, got %s", kind(t))
+		return Row{}, fmt.Errorf("expected an object, got %s", kind(t))
 	}
 	r, err := p.members(true)
 	if err != nil {
-		return row{}, noEOF(err)
+		return Row{}, noEOF(err)
 	}
 	if _, err := p.dec.Token(); err != io.EOF {
-		return row{}, errors.New("something follows the object on its line")
+		return Row{}, errors.New("something follows the object on its line")
 	}
 	return r, nil
 }

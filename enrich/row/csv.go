@@ -1,4 +1,4 @@
-package enrich
+package row
 
 import (
 	"encoding/csv"
@@ -13,7 +13,7 @@ import (
 
 // parseCSV reads a header row and a row per device. Every column but that of
 // the device is a label; an empty cell is none.
-func parseCSV(in *input, deviceColumn string, emit func(row) error) error {
+func parseCSV(in *Input, deviceColumn string, emit func(Row) error) error {
 	r := csv.NewReader(in)
 	r.ReuseRecord = true
 
@@ -29,7 +29,7 @@ func parseCSV(in *input, deviceColumn string, emit func(row) error) error {
 	device := slices.Index(header, deviceColumn)
 	if faults := checkHeader(header, device, deviceColumn); len(faults) > 0 {
 		for _, fault := range faults {
-			if err := emit(row{line: line, fault: fault}); err != nil {
+			if err := emit(Row{Line: line, Fault: fault}); err != nil {
 				return err
 			}
 		}
@@ -46,7 +46,7 @@ func parseCSV(in *input, deviceColumn string, emit func(row) error) error {
 		if errors.Is(err, csv.ErrFieldCount) {
 			line, _ := r.FieldPos(0)
 			fault := fmt.Sprintf("the row has %d columns, the header has %d", len(record), len(header))
-			if err := emit(row{line: line, fault: fault}); err != nil {
+			if err := emit(Row{Line: line, Fault: fault}); err != nil {
 				return err
 			}
 			continue
@@ -61,7 +61,7 @@ func parseCSV(in *input, deviceColumn string, emit func(row) error) error {
 			}
 		}
 		line, _ := r.FieldPos(0)
-		if err := emit(row{line: line, device: record[device], labels: labels}); err != nil {
+		if err := emit(Row{Line: line, Device: record[device], Labels: labels}); err != nil {
 			return err
 		}
 	}
@@ -86,8 +86,8 @@ func checkHeader(header []string, device int, deviceColumn string) []string {
 		if i == device {
 			continue
 		}
-		if fault := checkName(name); fault != "" {
-			faults = append(faults, fmt.Sprintf("column %d: %s", i+1, fault))
+		if err := CheckName(name); err != nil {
+			faults = append(faults, fmt.Sprintf("column %d: %v", i+1, err))
 		}
 	}
 	return faults
@@ -95,9 +95,9 @@ func checkHeader(header []string, device int, deviceColumn string) []string {
 
 // csvFault ends the parse with an error of the reader. What follows a broken
 // quote cannot be trusted to be rows.
-func csvFault(in *input, err error, emit func(row) error) error {
+func csvFault(in *Input, err error, emit func(Row) error) error {
 	if errors.Is(err, errRowTooLong) {
-		return emit(row{line: in.line, fault: err.Error()})
+		return emit(Row{Line: in.line, Fault: err.Error()})
 	}
 	var parse *csv.ParseError
 	if !errors.As(err, &parse) {
@@ -107,5 +107,5 @@ func csvFault(in *input, err error, emit func(row) error) error {
 	if parse.StartLine != parse.Line {
 		fault += fmt.Sprintf(" (on line %d)", parse.Line)
 	}
-	return emit(row{line: parse.StartLine, fault: fault})
+	return emit(Row{Line: parse.StartLine, Fault: fault})
 }

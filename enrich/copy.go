@@ -11,6 +11,7 @@ import (
 
 	"github.com/puzpuzpuz/xsync/v3"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/enrich/source/mirror"
 	"github.com/penstock-io/penstock/ingest/event"
 )
@@ -18,11 +19,11 @@ import (
 // savePause is the least time between two writes of a copy.
 const savePause = time.Second
 
-// rowCopy keeps the rows of a remote source on disk. It follows the table by
+// rowCopy keeps the rows of a fetched source on disk. It follows the table by
 // about a second: what it does not have after a crash, the origin has. A nil
 // rowCopy keeps nothing.
 type rowCopy struct {
-	file *mirror.Log
+	file *mirror.File
 	log  *slog.Logger
 	wake chan struct{}
 
@@ -33,7 +34,7 @@ type rowCopy struct {
 	failing bool
 }
 
-func newRowCopy(file *mirror.Log, log *slog.Logger) *rowCopy {
+func newRowCopy(file *mirror.File, log *slog.Logger) *rowCopy {
 	return &rowCopy{file: file, log: log, wake: make(chan struct{}, 1), some: map[string]struct{}{}}
 }
 
@@ -46,19 +47,20 @@ func (c *rowCopy) load(ctx context.Context, cfg *Config) (*xsync.MapOf[string, *
 	b := newBuilder(ctx, cfg, nil)
 	b.begin(0, c.file.Path(), nil)
 	devices := xsync.NewMapOf[string, *event.Labels]()
-	_, err := c.file.Read(func(e mirror.Entry) error {
-		if e.Gone {
-			devices.Delete(e.Device)
+	_, err := c.file.Read(func(r row.Row) error {
+		if r.Gone {
+			devices.Delete(r.Device)
 			return nil
 		}
-		if fault := b.check(row{device: e.Device, labels: e.Labels}); fault != "" {
-			return errors.New(fault)
+		var err error
+		if b.merged, err = r.AppendLabels(b.merged[:0]); err != nil {
+			return err
 		}
-		labels, err := b.share(e.Device, nil)
+		labels, err := b.share(r.Device, nil)
 		if err != nil {
 			return err
 		}
-		devices.Store(e.Device, labels)
+		devices.Store(r.Device, labels)
 		return ctx.Err()
 	})
 	switch {
@@ -165,19 +167,19 @@ func (c *rowCopy) write() {
 	c.all = true // with the next change
 }
 
-func allRows(devices *xsync.MapOf[string, *event.Labels]) iter.Seq[mirror.Entry] {
-	return func(yield func(mirror.Entry) bool) {
+func allRows(devices *xsync.MapOf[string, *event.Labels]) iter.Seq[row.Row] {
+	return func(yield func(row.Row) bool) {
 		devices.Range(func(device string, labels *event.Labels) bool {
-			return yield(mirror.Entry{Device: device, Labels: labels.All()})
+			return yield(row.Row{Device: device, Labels: labels.All()})
 		})
 	}
 }
 
-func rowsOf(devices *xsync.MapOf[string, *event.Labels], some map[string]struct{}) []mirror.Entry {
-	list := make([]mirror.Entry, 0, len(some))
+func rowsOf(devices *xsync.MapOf[string, *event.Labels], some map[string]struct{}) []row.Row {
+	list := make([]row.Row, 0, len(some))
 	for device := range some {
 		labels, known := devices.Load(device)
-		list = append(list, mirror.Entry{Device: device, Labels: labels.All(), Gone: !known})
+		list = append(list, row.Row{Device: device, Labels: labels.All(), Gone: !known})
 	}
 	return list
 }

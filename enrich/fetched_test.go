@@ -17,6 +17,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -26,31 +27,31 @@ type fakeOrigin struct {
 	rows    map[string]string // device -> site; "!" is a row with a fault
 	away    error
 	fetches int
-	same    bool // answer errUnchanged
+	same    bool // answer row.ErrUnchanged
 
-	changes chan []change
+	changes chan []row.Row
 }
 
 func newFakeOrigin(rows ...string) *fakeOrigin {
-	o := &fakeOrigin{rows: map[string]string{}, changes: make(chan []change)}
+	o := &fakeOrigin{rows: map[string]string{}, changes: make(chan []row.Row)}
 	o.set(rows...)
 	return o
 }
 
 // set takes "device=site" or "device-", and returns the changes that this is.
-func (o *fakeOrigin) set(rows ...string) []change {
+func (o *fakeOrigin) set(rows ...string) []row.Row {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var list []change
+	var list []row.Row
 	for _, r := range rows {
 		if device, ok := strings.CutSuffix(r, "-"); ok {
 			delete(o.rows, device)
-			list = append(list, change{row{device: device}, true})
+			list = append(list, row.Row{Device: device, Gone: true})
 			continue
 		}
 		device, site, _ := strings.Cut(r, "=")
 		o.rows[device] = site
-		list = append(list, change{fakeRow(device, site), false})
+		list = append(list, fakeRow(device, site))
 	}
 	return list
 }
@@ -61,24 +62,24 @@ func (o *fakeOrigin) setAway(err error) {
 	o.away = err
 }
 
-func fakeRow(device, site string) row {
+func fakeRow(device, site string) row.Row {
 	if site == "!" {
-		return row{device: device, fault: "device " + device + " is faulty"}
+		return row.Row{Device: device, Fault: "device " + device + " is faulty"}
 	}
-	return row{device: device, labels: []event.Label{{Name: "site", Value: site}}}
+	return row.Row{Device: device, Labels: []event.Label{{Name: "site", Value: site}}}
 }
 
-func (o *fakeOrigin) identity() string { return "fake" }
-func (o *fakeOrigin) place() string    { return "nowhere" }
-func (o *fakeOrigin) fetched()         {}
-func (o *fakeOrigin) close()           {}
-func (o *fakeOrigin) open(context.Context) (stream, error) {
+func (o *fakeOrigin) Identity() string { return "fake" }
+func (o *fakeOrigin) Place() string    { return "nowhere" }
+func (o *fakeOrigin) Confirm()         {}
+func (o *fakeOrigin) Close()           {}
+func (o *fakeOrigin) Connect(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o, o.away
+	return o.away
 }
 
-func (o *fakeOrigin) fetch(_ context.Context, emit func(row) error) error {
+func (o *fakeOrigin) Fetch(_ context.Context, emit func(row.Row) error) error {
 	o.mu.Lock()
 	rows := maps.Clone(o.rows)
 	away, same := o.away, o.same
@@ -88,7 +89,7 @@ func (o *fakeOrigin) fetch(_ context.Context, emit func(row) error) error {
 		return away
 	}
 	if same {
-		return errUnchanged
+		return row.ErrUnchanged
 	}
 	for device, site := range rows {
 		if err := emit(fakeRow(device, site)); err != nil {
@@ -98,14 +99,14 @@ func (o *fakeOrigin) fetch(_ context.Context, emit func(row) error) error {
 	return nil
 }
 
-func (o *fakeOrigin) follow(ctx context.Context, take func([]change) error) error {
+func (o *fakeOrigin) Follow(ctx context.Context, change func([]row.Row) error) error {
 	for {
 		select {
 		case list := <-o.changes:
 			if list == nil {
 				return nil
 			}
-			if err := take(list); err != nil {
+			if err := change(list); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -134,30 +135,11 @@ func remoteTable(t *testing.T, dir string, edit func(*Config), sources ...any) (
 	for i, x := range sources {
 		switch x := x.(type) {
 		case *fakeOrigin:
-			s := Source{Type: typeHTTP}
-			s.SetDefaults()
-			s.Name = fmt.Sprintf("remote-%d", i)
-			s.HTTP.URL = "http://127.0.0.1:1/"
-			r, err := newRemote(s, &cfg, log)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.origin = x
-			list = append(list, r)
+			list = append(list, newFetched(Source{Type: typeHTTP, Name: fmt.Sprintf("remote-%d", i)}, x, &cfg, log))
 		case required:
-			s := Source{Type: typeHTTP}
-			s.SetDefaults()
-			s.Name = fmt.Sprintf("remote-%d", i)
-			s.Required = true
-			s.HTTP.URL = "http://127.0.0.1:1/"
-			r, err := newRemote(s, &cfg, log)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.origin = x.fakeOrigin
-			list = append(list, r)
+			list = append(list, newFetched(Source{Type: typeHTTP, Name: fmt.Sprintf("remote-%d", i), Required: true}, x.fakeOrigin, &cfg, log))
 		case string:
-			s, err := newFileSource(Source{Path: x}, cfg, log)
+			s, err := newSource(Source{Path: x}, &cfg, log)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -384,7 +366,7 @@ func TestRemoteShrink(t *testing.T) {
 		t.Errorf("%d devices", f.Len())
 	}
 	stop = f.watch()
-	f.eventually("the copy is written", func() bool { return f.changes.file != nil && !f.sources[0].(*remote).status().fromCopy })
+	f.eventually("the copy is written", func() bool { return f.changes.file != nil && !f.sources[0].(*fetched).status().fromCopy })
 	stop()
 	o.setAway(errors.New("away"))
 	if f = mustRemoteTable(t, dir, nil, o); f.Len() != 1 {
@@ -438,10 +420,10 @@ func TestRemoteChangeWhileReloading(t *testing.T) {
 	f := mustRemoteTable(t, t.TempDir(), nil, o)
 	f.watch()
 	f.eventually("Run has fetched", func() bool { o.mu.Lock(); defer o.mu.Unlock(); return o.fetches == 2 })
-	last := &fakeSource{next: func(_ context.Context, emit func(row) error) (loaded, error) {
+	last := &fakeSource{next: func(_ context.Context, emit func(row.Row) error) (loaded, error) {
 		o.change("a=south", "b-", "c=new")
 		f.site("a", "south") // in the old table
-		return loaded{}, emit(row{device: "d"})
+		return loaded{}, emit(row.Row{Device: "d"})
 	}}
 	if err := f.lock(t.Context()); err != nil {
 		t.Fatal(err)

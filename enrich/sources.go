@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/enrich/source/http"
 	"github.com/penstock-io/penstock/enrich/source/postgres"
 )
@@ -124,33 +125,19 @@ func (s Source) kind() string {
 	return s.Type
 }
 
-// title is the source's name in logs, metrics and the status.
-func (s Source) title() string {
-	if s.Name != "" || s.kind() != typeFile {
-		return s.Name
-	}
-	return filepath.Clean(s.Path)
-}
-
-// format returns one of formatCSV, formatJSON and formatNDJSON.
+// format returns one of row.CSV, row.JSON and row.NDJSON.
 func (s Source) format() (string, error) {
 	switch s.Format {
-	case formatCSV, formatJSON, formatNDJSON:
+	case row.CSV, row.JSON, row.NDJSON:
 		return s.Format, nil
 	case "":
 	default:
 		return "", fmt.Errorf("must be csv, json or ndjson, got %q", s.Format)
 	}
-	switch ext := strings.ToLower(filepath.Ext(s.Path)); ext {
-	case ".csv":
-		return formatCSV, nil
-	case ".json":
-		return formatJSON, nil
-	case ".ndjson", ".jsonl":
-		return formatNDJSON, nil
-	default:
-		return "", fmt.Errorf("must be set: the extension %q of %q does not say it", ext, s.Path)
+	if format := row.FormatOf(s.Path); format != "" {
+		return format, nil
 	}
+	return "", fmt.Errorf("must be set: the extension %q of %q does not say it", strings.ToLower(filepath.Ext(s.Path)), s.Path)
 }
 
 func (s Source) deviceColumn() string {
