@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -457,17 +458,18 @@ func TestEverythingAtOnce(t *testing.T) {
 	f := mustRemoteTable(t, dir, func(c *Config) { c.MaxShrink = 1; c.Debounce = time.Millisecond }, path, o)
 	f.watch()
 
-	stop := make(chan struct{})
+	// Each runs until all have run so often: none is alone for long.
+	const rounds = 200
 	var running sync.WaitGroup
+	var behind atomic.Int64
 	again := func(do func(r *rand.Rand, n int)) {
+		behind.Add(1)
 		running.Go(func() {
 			r := rand.New(rand.NewPCG(1, 2))
-			for n := 1; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-					do(r, n)
+			for n := 1; n <= rounds || behind.Load() > 0; n++ {
+				do(r, n)
+				if n == rounds {
+					behind.Add(-1)
 				}
 			}
 		})
@@ -517,8 +519,6 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 		_, _ = f.Status(), f.Explain("d1")
 	})
-	time.Sleep(2 * time.Second)
-	close(stop)
 	running.Wait()
 
 	replace(t, path, file(-1))

@@ -22,6 +22,13 @@
 //     the pointer alone must therefore not depend on the device.
 //
 // Two pointers may still hold the same labels.
+//
+// # Where to begin reading
+//
+// Table.Enrich is the hot path. build.go makes a table of rows, reload.go says
+// when and whether it becomes the current one, change.go what happens to single
+// devices meanwhile. fetched.go is a source whose rows stay in memory; where
+// they come from is the rooms of enrich/source.
 package enrich
 
 import (
