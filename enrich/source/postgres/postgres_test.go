@@ -430,3 +430,19 @@ func TestFaults(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// Copies of rows that earlier versions wrote are found by this text.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	cfg := filled(Config{Connection: connection("postgres://u@db.example/fleet"), Query: "SELECT 1;\n"})
+	src, err := New(cfg, "device", discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := src.Identity(); got != "db.example:5432/fleet\x00SELECT 1;\n" {
+		t.Errorf("%q", got)
+	}
+	if src.cfg.Query != "SELECT 1" {
+		t.Errorf("the query is %q", src.cfg.Query)
+	}
+}

@@ -32,6 +32,8 @@ type Source struct {
 	server resolved
 	place  string
 
+	identity string
+
 	*session // nil while there is no connection
 	marks    []mark
 	whole    bool      // everything should be fetched again
@@ -56,15 +58,18 @@ func New(cfg Config, device string, log *slog.Logger) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Query = trimQuery(cfg.Query)
-	return &Source{cfg: cfg, device: device, server: server, place: fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)}, nil
+	s := &Source{cfg: cfg, device: device, server: server, place: fmt.Sprintf("%s:%d/%s", c.Host, c.Port, c.Database)}
+	s.identity = s.place + "\x00" + cfg.Query
+	s.cfg.Query = trimQuery(cfg.Query)
+	return s, nil
 }
 
 // Place says where the rows come from, without secrets.
 func (s *Source) Place() string { return s.place }
 
-// Identity tells these rows from those of other settings.
-func (s *Source) Identity() string { return s.place + "\x00" + s.cfg.Query }
+// Identity tells these rows from those of other settings. It has the query as
+// it is written: copies on disk are known by it.
+func (s *Source) Identity() string { return s.identity }
 
 // Connect connects, and listens if it should.
 func (s *Source) Connect(ctx context.Context) error {
