@@ -10,6 +10,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -92,21 +93,15 @@ func BenchmarkChange(b *testing.B) {
 				o.rows[deviceName(i)] = "north"
 			}
 			cfg := testConfig()
-			s := Source{Type: typeHTTP, Name: "remote"}
-			s.HTTP.URL = "http://127.0.0.1:1/"
-			r, err := newRemote(s, &cfg, slog.New(slog.DiscardHandler))
-			if err != nil {
-				b.Fatal(err)
-			}
-			r.origin = o
-			table, err := newTable(cfg, []source{r}, slog.New(slog.DiscardHandler), metrics.NewSet())
+			f := newFetched(Source{Type: typeHTTP, Name: "remote"}, o, &cfg, slog.New(slog.DiscardHandler))
+			table, err := newTable(cfg, []source{f}, slog.New(slog.DiscardHandler), metrics.NewSet())
 			if err != nil || table.Len() != n {
 				b.Fatal(err, table.Len())
 			}
-			changes := [2][]change{{{fakeRow("device-000007", "a"), false}}, {{fakeRow("device-000007", "b"), false}}}
+			changes := [2][]row.Row{{fakeRow("device-000007", "a")}, {fakeRow("device-000007", "b")}}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				if err := r.apply(changes[i%2]); err != nil {
+				if err := f.apply(changes[i%2]); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -2,16 +2,16 @@ package enrich
 
 import (
 	"bytes"
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/puzpuzpuz/xsync/v3"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -102,102 +102,73 @@ func (b *builder) begin(number int, source string, own layer) {
 
 // add takes the next row of the source. Faults of the row are collected; an
 // error means that nothing more is wanted.
-func (b *builder) add(r row) error {
+func (b *builder) add(r row.Row) error {
+	var err error
+	if b.merged, err = r.AppendLabels(b.merged[:0]); err != nil {
+		b.rows++
+		return b.fault(r.Line, err.Error())
+	}
+	return b.put(r.Device, r.Line, nil)
+}
+
+// addChecked takes a device whose labels an earlier builder has checked and
+// made.
+func (b *builder) addChecked(device string, labels *event.Labels) error {
+	b.merged = append(b.merged[:0], labels.All()...)
+	return b.put(device, 0, labels)
+}
+
+// put enters a device with the labels in b.merged, which are made if they are
+// not those of the table already.
+func (b *builder) put(device string, line int, made *event.Labels) error {
 	if b.rows++; b.rows%1024 == 0 {
 		if err := b.ctx.Err(); err != nil {
 			return err
 		}
 	}
-	if r.fault != "" {
-		return b.fault(r, r.fault)
-	}
-	if r.hasReady {
-		b.merged = append(b.merged[:0], r.ready.All()...)
-	} else if fault := b.check(r); fault != "" {
-		return b.fault(r, fault)
-	}
-	i, again := b.byName[r.device]
-	if again {
-		if b.entries[i].source == b.number {
-			if r.line == 0 {
-				return b.fault(r, fmt.Sprintf("device %q is given twice", r.device))
-			}
-			return b.fault(r, fmt.Sprintf("device %q is given twice, first on line %d", r.device, b.entries[i].line))
+	i, again := b.byName[device]
+	if again && b.entries[i].source == b.number {
+		if line == 0 {
+			return b.fault(line, fmt.Sprintf("device %q is given twice", device))
 		}
+		return b.fault(line, fmt.Sprintf("device %q is given twice, first on line %d", device, b.entries[i].line))
 	}
 	if b.layer != nil {
-		own, err := b.share(r.device, nil)
+		own, err := b.share(device, nil)
 		if err != nil {
-			return b.fault(r, fmt.Sprintf("device %q: %v", r.device, err))
+			return b.fault(line, fmt.Sprintf("device %q: %v", device, err))
 		}
-		b.layer.Store(strings.Clone(r.device), own)
+		b.layer.Store(strings.Clone(device), own)
 	}
-	ready := r.ready
 	if again {
 		b.mergeUnder(b.entries[i].labels)
-		ready = nil
+		made = nil
 	}
 	if len(b.merged) > b.cfg.MaxLabels {
-		return b.fault(r, fmt.Sprintf("device %q has %d labels, max_labels is %d", r.device, len(b.merged), b.cfg.MaxLabels))
+		return b.fault(line, fmt.Sprintf("device %q has %d labels, max_labels is %d", device, len(b.merged), b.cfg.MaxLabels))
 	}
-	labels, err := b.share(r.device, ready)
+	labels, err := b.share(device, made)
 	if err != nil {
-		return b.fault(r, fmt.Sprintf("device %q: %v", r.device, err))
+		return b.fault(line, fmt.Sprintf("device %q: %v", device, err))
 	}
-	line := uint32(min(max(r.line, 0), math.MaxUint32))
+	at := uint32(min(max(line, 0), math.MaxUint32))
 	if again {
 		e := &b.entries[i]
-		e.labels, e.source, e.line = labels, b.number, line
+		e.labels, e.source, e.line = labels, b.number, at
 		return nil
 	}
 	if len(b.entries) >= b.cfg.MaxDevices {
-		_ = b.fault(r, fmt.Sprintf("more than %d devices, which is max_devices", b.cfg.MaxDevices))
+		_ = b.fault(line, fmt.Sprintf("more than %d devices, which is max_devices", b.cfg.MaxDevices))
 		return errTooMany
 	}
-	device := strings.Clone(r.device)
+	device = strings.Clone(device)
 	b.byName[device] = uint32(len(b.entries))
-	b.entries = append(b.entries, entry{device, labels, b.number, line})
+	b.entries = append(b.entries, entry{device, labels, b.number, at})
 	return nil
 }
 
-func (b *builder) fault(r row, text string) error {
-	return b.faults.add(b.source, r.line, text)
-}
-
-// check checks a row and puts its labels into b.merged. It returns what is
-// wrong with it, or "".
-func (b *builder) check(r row) string {
-	if fault := checkDevice(r.device); fault != "" {
-		return fault
-	}
-	if fault := b.take(r.labels); fault != "" {
-		return fmt.Sprintf("device %q: %s", r.device, fault)
-	}
-	return ""
-}
-
-// take checks the labels of a row and puts those with a value, sorted by
-// name, into b.merged. It returns what is wrong with them, or "".
-func (b *builder) take(labels []event.Label) string {
-	b.merged = b.merged[:0]
-	for _, l := range labels {
-		if fault := checkName(l.Name); fault != "" {
-			return fault
-		}
-		if fault := checkValue(l.Value); fault != "" {
-			return fmt.Sprintf("the value of label %q %s", l.Name, fault)
-		}
-		if l.Value != "" {
-			b.merged = append(b.merged, l)
-		}
-	}
-	slices.SortFunc(b.merged, func(x, y event.Label) int { return cmp.Compare(x.Name, y.Name) })
-	for i := 1; i < len(b.merged); i++ {
-		if b.merged[i].Name == b.merged[i-1].Name {
-			return fmt.Sprintf("label %q is given twice", b.merged[i].Name)
-		}
-	}
-	return ""
+func (b *builder) fault(line int, text string) error {
+	return b.faults.add(b.source, line, text)
 }
 
 // mergeUnder adds to b.merged those of the earlier sources' labels whose
@@ -222,9 +193,9 @@ func mergeLabels(dst, earlier, later []event.Label) []event.Label {
 }
 
 // share returns b.merged as labels: those that the device had before if they
-// are the same, else those of another device that has the same, else ready
+// are the same, else those of another device that has the same, else made
 // ones if there are, else new ones. No labels are nil.
-func (b *builder) share(device string, ready *event.Labels) (*event.Labels, error) {
+func (b *builder) share(device string, made *event.Labels) (*event.Labels, error) {
 	if len(b.merged) == 0 {
 		return nil, nil
 	}
@@ -244,7 +215,7 @@ func (b *builder) share(device string, ready *event.Labels) (*event.Labels, erro
 	if shared != nil {
 		return shared, nil
 	}
-	labels := ready
+	labels := made
 	if labels == nil {
 		var err error
 		if labels, err = event.NewLabels(b.merged); err != nil {
@@ -293,4 +264,38 @@ func (b *builder) finish() *xsync.MapOf[string, *event.Labels] {
 		devices.Store(b.entries[i].device, b.entries[i].labels)
 	}
 	return devices
+}
+
+// maxFaults is how many faults of a table are reported at once.
+const maxFaults = 10
+
+// errTooMany ends a load that has found maxFaults.
+var errTooMany = errors.New("too many faults")
+
+// faultList is the error of sources that could be read, but not be used.
+type faultList struct {
+	list []string
+}
+
+// add records a fault and returns errTooMany with the last that is listed.
+func (f *faultList) add(source string, line int, text string) error {
+	if line > 0 {
+		text = fmt.Sprintf("%s:%d: %s", source, line, text)
+	} else {
+		text = fmt.Sprintf("%s: %s", source, text)
+	}
+	f.list = append(f.list, text)
+	if len(f.list) < maxFaults {
+		return nil
+	}
+	return errTooMany
+}
+
+// Error returns one fault per line.
+func (f *faultList) Error() string {
+	text := strings.Join(f.list, "\n")
+	if len(f.list) >= maxFaults {
+		text += fmt.Sprintf("\nstopped after %d faults", maxFaults)
+	}
+	return text
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/penstock-io/penstock/enrich/devicelog"
+	"github.com/penstock-io/penstock/enrich/source/mirror"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -22,7 +22,7 @@ type changes struct {
 	touched   map[string]struct{} // devices that changed while reloading
 
 	overrides map[string]*event.Labels // labels that were set over the API, by device
-	file      *devicelog.Log           // where overrides are kept; nil if nowhere
+	file      *mirror.File             // where overrides are kept; nil if nowhere
 }
 
 // beginReload says that a table is being built, from what the sources say
@@ -55,8 +55,8 @@ func (t *Table) publish(c candidate) {
 	t.changes.mu.Lock()
 	defer t.changes.mu.Unlock()
 	for i, s := range t.sources {
-		if k, ok := s.(keeper); ok {
-			k.accept(c.stamps[i])
+		if f, ok := s.(*fetched); ok {
+			f.accept(c.stamps[i])
 		}
 	}
 	old := t.current.Load()

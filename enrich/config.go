@@ -6,8 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/penstock-io/penstock/enrich/httpsource"
-	"github.com/penstock-io/penstock/enrich/pgsource"
+	"github.com/penstock-io/penstock/enrich/row"
+	"github.com/penstock-io/penstock/enrich/source/http"
+	"github.com/penstock-io/penstock/enrich/source/postgres"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -78,8 +79,8 @@ type Source struct {
 	// Required is for sources that are not files.
 	Required bool `yaml:"required" default:"false" help:"With type postgres or http: do not start without this source's rows. A copy of earlier rows is enough. A file is always required."`
 
-	Postgres pgsource.Config   `yaml:"postgres" when:"postgres" help:"With type postgres."`
-	HTTP     httpsource.Config `yaml:"http" when:"http" help:"With type http."`
+	Postgres postgres.Config `yaml:"postgres" when:"postgres" help:"With type postgres."`
+	HTTP     http.Config     `yaml:"http" when:"http" help:"With type http."`
 }
 
 // The policies for devices that are in no source.
@@ -176,11 +177,11 @@ func (c Config) unknownLabel() (*event.Labels, error) {
 	if !ok || value == "" {
 		return nil, fmt.Errorf("must be name=value, got %q", text)
 	}
-	if fault := checkName(name); fault != "" {
-		return nil, errors.New(fault)
+	if err := row.CheckName(name); err != nil {
+		return nil, err
 	}
-	if fault := checkValue(value); fault != "" {
-		return nil, fmt.Errorf("value of %s %s", name, fault)
+	if err := row.CheckValue(value); err != nil {
+		return nil, fmt.Errorf("value of %s %w", name, err)
 	}
 	return event.NewLabels([]event.Label{{Name: name, Value: value}})
 }

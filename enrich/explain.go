@@ -48,13 +48,13 @@ func (t *Table) Explain(device string) Device {
 	if s.layers == nil {
 		if b := s.below(device); b.known {
 			d.Known = true
-			put(b.labels, titleOf(t.sources[0]))
+			put(b.labels, t.sources[0].title())
 		}
 	}
 	for i, l := range s.layers {
 		if labels, ok := l.Load(device); ok {
 			d.Known = true
-			put(labels, titleOf(t.sources[i]))
+			put(labels, t.sources[i].title())
 		}
 	}
 	if own, ok := t.changes.overrides[device]; ok {

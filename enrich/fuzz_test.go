@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/penstock-io/penstock/enrich/row"
 )
 
 // FuzzParse holds for every format: nothing panics, every row has a line, and
@@ -24,17 +26,16 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, format byte, text string) {
-		parse := []func(*input, string, func(row) error) error{parseCSV, parseJSON, parseNDJSON}[format%3]
 		cfg := DefaultConfig()
 		b := newBuilder(t.Context(), &cfg, nil)
 		b.begin(0, "fuzz", nil)
-		in, err := newInput(t.Context(), strings.NewReader(text), 1<<20)
+		in, err := row.NewInput(t.Context(), strings.NewReader(text), 1<<20, "max_file_bytes")
 		if err != nil {
 			return
 		}
-		err = parse(in, "device", func(r row) error {
-			if r.line < 1 || r.line > 1+strings.Count(text, "\n") {
-				t.Errorf("line %d", r.line)
+		err = in.Parse([]string{row.CSV, row.JSON, row.NDJSON}[format%3], "device", func(r row.Row) error {
+			if r.Line < 1 || r.Line > 1+strings.Count(text, "\n") {
+				t.Errorf("line %d", r.Line)
 			}
 			return b.add(r)
 		})
@@ -43,7 +44,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("device %q", e.device)
 			}
 			for _, l := range e.labels.All() {
-				if checkName(l.Name) != "" || l.Value == "" || checkValue(l.Value) != "" {
+				if row.CheckName(l.Name) != nil || l.Value == "" || row.CheckValue(l.Value) != nil {
 					t.Errorf("device %q has %q=%q", e.device, l.Name, l.Value)
 				}
 			}

@@ -11,14 +11,16 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/puzpuzpuz/xsync/v3"
 
+	"github.com/penstock-io/penstock/enrich/source/http"
+	"github.com/penstock-io/penstock/enrich/source/postgres"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// finder looks a device up, somewhere else. It is called by several
-// goroutines.
+// finder looks a device up, somewhere else. Find is called by several
+// goroutines; the labels have not been checked.
 type finder interface {
-	find(ctx context.Context, device string) (labels []event.Label, found bool, err error)
-	close()
+	Find(ctx context.Context, device string) (labels []event.Label, found bool, err error)
+	Close()
 }
 
 // lookups is a cache aside of the table: what is known of devices that are in
@@ -78,9 +80,9 @@ func newLookups(cfg LookupConfig, maxLabels int, log *slog.Logger, set *metrics.
 	case "":
 		return nil, nil
 	case typePostgres:
-		f, err = newPostgresFinder(cfg)
+		f, err = postgres.NewLookup(cfg.Postgres, cfg.DeviceColumn, cfg.MaxInFlight, log)
 	case typeHTTP:
-		f, err = newHTTPFinder(cfg)
+		f, err = http.NewLookup(cfg.HTTP, cfg.DeviceColumn, cfg.MaxInFlight, log)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s.%w", cfg.Type, err)
@@ -187,12 +189,12 @@ func (l *lookups) run(ctx context.Context) {
 		})
 	}
 	workers.Wait()
-	l.finder.close()
+	l.finder.Close()
 }
 
 func (l *lookups) lookUp(ctx context.Context, n note) {
 	bounded, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	labels, found, err := l.finder.find(bounded, n.device)
+	labels, found, err := l.finder.Find(bounded, n.device)
 	cancel()
 	next := &answerState{known: found}
 	if err == nil && found {
@@ -227,7 +229,7 @@ func (l *lookups) lookUp(ctx context.Context, n note) {
 
 // check holds what was found to the rules for labels.
 func (l *lookups) check(device string, labels []event.Label) (*event.Labels, error) {
-	own, err := checkOverride(&Config{MaxLabels: l.labels}, device, labels)
+	own, err := checkLabels(device, labels, l.labels)
 	if err != nil {
 		return nil, fmt.Errorf("what was found cannot be used: %w", err)
 	}

@@ -26,7 +26,7 @@ type fakeFinder struct {
 	most, n int
 }
 
-func (f *fakeFinder) find(ctx context.Context, device string) ([]event.Label, bool, error) {
+func (f *fakeFinder) Find(ctx context.Context, device string) ([]event.Label, bool, error) {
 	f.calls.Add(1)
 	f.mu.Lock()
 	f.n++
@@ -47,7 +47,7 @@ func (f *fakeFinder) find(ctx context.Context, device string) ([]event.Label, bo
 	return labelsOf("site", f.site), strings.HasPrefix(device, "k"), nil
 }
 
-func (f *fakeFinder) close() {}
+func (f *fakeFinder) Close() {}
 
 func (f *fakeFinder) set(site string, err error) {
 	f.mu.Lock()

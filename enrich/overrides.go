@@ -1,7 +1,6 @@
 package enrich
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -9,7 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/penstock-io/penstock/enrich/devicelog"
+	"github.com/penstock-io/penstock/enrich/row"
+	"github.com/penstock-io/penstock/enrich/source/mirror"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -35,21 +35,21 @@ func (c *changes) open(cfg Config, log *slog.Logger) error {
 	if cfg.Dir == "" {
 		return nil
 	}
-	c.file = devicelog.New(filepath.Join(cfg.Dir, nameOverrides+".ndjson"), nameOverrides)
-	torn, err := c.file.Read(func(e devicelog.Entry) error {
-		if e.Gone {
-			delete(c.overrides, e.Device)
+	c.file = mirror.New(filepath.Join(cfg.Dir, nameOverrides+".ndjson"), nameOverrides)
+	torn, err := c.file.Read(func(r row.Row) error {
+		if r.Gone {
+			delete(c.overrides, r.Device)
 			return nil
 		}
-		labels, err := checkOverride(&cfg, e.Device, e.Labels)
+		labels, err := checkLabels(r.Device, r.Labels, cfg.MaxLabels)
 		if err != nil {
 			return err
 		}
-		c.overrides[e.Device] = labels
+		c.overrides[r.Device] = labels
 		return nil
 	})
 	switch {
-	case devicelog.Missing(err):
+	case mirror.Missing(err):
 		return nil
 	case err != nil:
 		return fmt.Errorf("cannot read the labels that were set over the API: %w (mend the line, or move the file away to start without)", err)
@@ -60,24 +60,18 @@ func (c *changes) open(cfg Config, log *slog.Logger) error {
 	return nil
 }
 
-// checkOverride returns the labels, if they may be those of a device.
-func checkOverride(cfg *Config, device string, labels []event.Label) (*event.Labels, error) {
-	b := newBuilder(context.Background(), cfg, nil)
-	if fault := b.check(row{device: device, labels: labels}); fault != "" {
-		return nil, &Invalid{fault}
+// checkLabels returns the labels, if they may be those of a device by
+// themselves.
+func checkLabels(device string, labels []event.Label, maxLabels int) (*event.Labels, error) {
+	r := row.Row{Device: device, Labels: labels}
+	list, err := r.AppendLabels(nil)
+	if err != nil {
+		return nil, &Invalid{err.Error()}
 	}
-	if len(b.merged) > cfg.MaxLabels {
-		return nil, &Invalid{fmt.Sprintf("device %q has %d labels, max_labels is %d", device, len(b.merged), cfg.MaxLabels)}
+	if len(list) > maxLabels {
+		return nil, &Invalid{fmt.Sprintf("device %q has %d labels, max_labels is %d", device, len(list), maxLabels)}
 	}
-	return event.NewLabels(b.merged)
-}
-
-// CheckDevice returns *Invalid if no device can have that name.
-func CheckDevice(device string) error {
-	if fault := checkDevice(device); fault != "" {
-		return &Invalid{fault}
-	}
-	return nil
+	return event.NewLabels(list)
 }
 
 // SetOverride gives a device labels that win over those of all sources, and
@@ -86,7 +80,7 @@ func CheckDevice(device string) error {
 // them, also if there are none. An error is *Invalid, ErrTooManyOverrides or
 // ErrNotKept.
 func (t *Table) SetOverride(device string, labels []event.Label) error {
-	own, err := checkOverride(&t.cfg, device, labels)
+	own, err := checkLabels(device, labels, t.cfg.MaxLabels)
 	if err != nil {
 		return err
 	}
@@ -102,7 +96,7 @@ func (t *Table) SetOverride(device string, labels []event.Label) error {
 		return &Invalid{fmt.Sprintf("device %q would have %d labels with those of the sources, max_labels is %d", device, n, t.cfg.MaxLabels)}
 	}
 	c.overrides[device] = own
-	if err := c.keep(devicelog.Entry{Device: device, Labels: own.All()}); err != nil {
+	if err := c.keep(row.Row{Device: device, Labels: own.All()}); err != nil {
 		if had {
 			c.overrides[device] = before
 		} else {
@@ -125,7 +119,7 @@ func (t *Table) RemoveOverride(device string) (bool, error) {
 		return false, nil
 	}
 	delete(c.overrides, device)
-	if err := c.keep(devicelog.Entry{Device: device, Gone: true}); err != nil {
+	if err := c.keep(row.Row{Device: device, Gone: true}); err != nil {
 		c.overrides[strings.Clone(device)] = before
 		return true, err
 	}
@@ -147,16 +141,16 @@ func (t *Table) apply(device string) {
 
 // keep writes a changed override to disk. The lock is held meanwhile: the
 // order in the file is that of the changes.
-func (c *changes) keep(e devicelog.Entry) error {
+func (c *changes) keep(r row.Row) error {
 	if c.file == nil {
 		return nil
 	}
 	err := errors.New("is written anew")
 	if c.file.Usable() && c.file.Appended() < 2*len(c.overrides)+garbage {
-		err = c.file.Append([]devicelog.Entry{e})
+		err = c.file.Append([]row.Row{r})
 	}
 	if err != nil {
-		err = c.file.Replace(entries(c.overrides))
+		err = c.file.Replace(overrideRows(c.overrides))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotKept, err)
@@ -164,10 +158,10 @@ func (c *changes) keep(e devicelog.Entry) error {
 	return nil
 }
 
-func entries(devices map[string]*event.Labels) iter.Seq[devicelog.Entry] {
-	return func(yield func(devicelog.Entry) bool) {
+func overrideRows(devices map[string]*event.Labels) iter.Seq[row.Row] {
+	return func(yield func(row.Row) bool) {
 		for device, labels := range devices {
-			if !yield(devicelog.Entry{Device: device, Labels: labels.All()}) {
+			if !yield(row.Row{Device: device, Labels: labels.All()}) {
 				return
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -93,7 +94,7 @@ func TestOverrideWhileReloading(t *testing.T) {
 	f, s := fake(t, one("north"))
 	during := func(before func(), site string, after func()) {
 		t.Helper()
-		s.next = func(ctx context.Context, emit func(row) error) (loaded, error) {
+		s.next = func(ctx context.Context, emit func(row.Row) error) (loaded, error) {
 			before()
 			defer after()
 			return one(site)(ctx, emit)

@@ -15,21 +15,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/penstock-io/penstock/enrich/pgsource"
+	"github.com/penstock-io/penstock/enrich/source/postgres"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
 
 // postgresSource is a source whose dear settings suit a test.
-func postgresSource(url string, edit func(*pgsource.Config)) Source {
-	s := Source{Type: typePostgres, Name: "db"}
-	s.Postgres = pgsource.Config{
-		Connection:     pgsource.Connection{DSN: url},
-		Query:          "SELECT device, site, updated_at, deleted FROM devices",
-		ChangeColumn:   "updated_at",
-		DeletedColumn:  "deleted",
-		PollInterval:   50 * time.Millisecond,
-		ReloadInterval: time.Hour,
-	}
+func postgresSource(url string, edit func(*postgres.Config)) Source {
+	s := Source{Type: typePostgres}
+	s.SetDefaults()
+	s.Name = "db"
+	s.Postgres.DSN = url
+	s.Postgres.Query = "SELECT device, site, updated_at, deleted FROM devices"
+	s.Postgres.ChangeColumn, s.Postgres.DeletedColumn = "updated_at", "deleted"
+	s.Postgres.PollInterval, s.Postgres.ReloadInterval = 50*time.Millisecond, time.Hour
 	if edit != nil {
 		edit(&s.Postgres)
 	}
@@ -117,7 +115,7 @@ CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_notify('devices', coalesce(new.device, old.device)); RETURN NULL; END $$;
 CREATE TRIGGER tell AFTER INSERT OR UPDATE OR DELETE ON devices FOR EACH ROW EXECUTE FUNCTION tell();`)
 	cfg := testConfig()
-	cfg.Sources = []Source{postgresSource(server.URL(database), func(c *pgsource.Config) {
+	cfg.Sources = []Source{postgresSource(server.URL(database), func(c *postgres.Config) {
 		c.Query, c.ChangeColumn, c.DeletedColumn, c.Listen = "SELECT device, site FROM devices", "", "", "devices"
 	})}
 	f := load(t, cfg)
@@ -150,7 +148,7 @@ func TestPostgresReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := testConfig()
-	cfg.Sources = []Source{postgresSource(server.URL(database), func(c *pgsource.Config) { c.ReloadInterval = 50 * time.Millisecond })}
+	cfg.Sources = []Source{postgresSource(server.URL(database), func(c *postgres.Config) { c.ReloadInterval = 50 * time.Millisecond })}
 	f := load(t, cfg)
 	f.watch()
 	if _, err := server.Psql(database, "DELETE FROM devices WHERE device='d8'"); err != nil {
@@ -233,7 +231,7 @@ func TestHTTP(t *testing.T) {
 	srv := newWebServer(t, "text/csv", "device,site\na,north\nb,north\n")
 	cfg := testConfig()
 	cfg.Dir = t.TempDir()
-	s := Source{Type: typeHTTP, Name: "web"}
+	s := webSource()
 	s.HTTP.URL, s.HTTP.PollInterval = srv.URL+"/devices", 10*time.Millisecond
 	cfg.Sources = []Source{s}
 	f := load(t, cfg)
@@ -290,7 +288,8 @@ func TestHTTPRefuses(t *testing.T) {
 		}
 		srv := httptest.NewServer(handler)
 		cfg := testConfig()
-		s := Source{Type: typeHTTP, Name: "web", Required: true}
+		s := webSource()
+		s.Required = true
 		s.HTTP.URL, s.HTTP.MaxBytes = srv.URL, 1000
 		cfg.Sources = []Source{s}
 		if _, err := newRemoteTable(cfg); err == nil || !strings.Contains(err.Error(), test.want) {
@@ -341,8 +340,8 @@ func TestNewNamesTheKey(t *testing.T) {
 		{func(s *Source) { s.Name = "Über" }, "sources[0].name: must be lower-case"},
 		{func(s *Source) { s.Name = "overrides" }, "sources[0].name: "},
 		{func(s *Source) { s.Path = "x.csv" }, "sources[0].path: is for type file"},
-		{func(s *Source) { s.HTTP.URL = "http://u:hunter2@h/" }, "sources[0].http.url: must not hold a user"},
-		{func(s *Source) { s.HTTP.CAFile = "/nowhere" }, "sources[0].http.ca_file: open /nowhere"},
+		{func(s *Source) { s.HTTP.URL = "http://u:hunter2@h/" }, "sources[0].http.url: must not contain a user"},
+		{func(s *Source) { s.HTTP.TLS.CAFile = "/nowhere" }, "sources[0].http.tls.ca_file: open /nowhere"},
 		{func(s *Source) { s.HTTP.BearerToken = "${TEST_PENSTOCK_NONE}" }, "sources[0].http.bearer_token: the environment has no variable"},
 		{func(s *Source) { s.Type = typePostgres }, "sources[0].postgres.dsn: must be set"},
 		{func(s *Source) {
@@ -350,10 +349,10 @@ func TestNewNamesTheKey(t *testing.T) {
 		}, "sources[0].postgres.dsn: cannot be understood"},
 		{func(s *Source) {
 			s.Type, s.Postgres.DSNFile, s.Postgres.Query = typePostgres, "/nowhere", "SELECT 1"
-		}, "sources[0].postgres.dsn_file: open /nowhere"},
+		}, "sources[0].postgres.dsn_file: stat /nowhere"},
 	} {
 		cfg := testConfig()
-		s := Source{Type: typeHTTP, Name: "web"}
+		s := webSource()
 		s.HTTP.URL = "http://127.0.0.1:1/"
 		test.edit(&s)
 		cfg.Sources = []Source{s}
@@ -384,4 +383,12 @@ func TestCopyMode(t *testing.T) {
 	if errors.Is(err, os.ErrNotExist) || info.Mode().Perm() != 0o600 {
 		t.Error(info, err)
 	}
+}
+
+// webSource is a source behind a URL.
+func webSource() Source {
+	s := Source{Type: typeHTTP}
+	s.SetDefaults()
+	s.Name = "web"
+	return s
 }

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/penstock-io/penstock/enrich/source/file"
 )
 
 // maxMoves bounds how often a load starts again because a source changed
@@ -37,8 +40,8 @@ func (t *Table) Reload(ctx context.Context) error {
 	defer t.unlock()
 	defer t.changes.endReload()
 	for _, s := range t.sources {
-		if k, ok := s.(keeper); ok {
-			k.again()
+		if f, ok := s.(*fetched); ok {
+			f.fetchAgain()
 		}
 	}
 	t.lookups.forget()
@@ -52,17 +55,15 @@ func (t *Table) start(ctx context.Context) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.StartTimeout)
 	defer cancel()
-	var errs []error
-	for i, err := range t.eachKeeper(func(k keeper) error {
-		k.onChange(t.update)
-		return k.start(ctx)
-	}) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", t.sources[i], err))
+	errs := make([]error, len(t.sources))
+	t.eachFetched(func(i int, f *fetched) {
+		f.update = t.update
+		if err := f.start(ctx); err != nil {
+			errs[i] = fmt.Errorf("%s: %w", f, err)
 		}
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
+	})
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	c, err := t.load(context.Background(), nil)
 	if err != nil {
@@ -70,16 +71,13 @@ func (t *Table) start(ctx context.Context) error {
 	}
 	t.publish(c)
 	t.history.succeeded(c.next.loadedAt)
-	refreshed := false
-	for _, err := range t.eachKeeper(func(k keeper) error {
-		if k.refresh(ctx) {
-			return errRefreshed
+	var refreshed atomic.Bool
+	t.eachFetched(func(_ int, f *fetched) {
+		if f.refresh(ctx) {
+			refreshed.Store(true)
 		}
-		return nil
-	}) {
-		refreshed = refreshed || err != nil
-	}
-	if refreshed {
+	})
+	if refreshed.Load() {
 		t.reloadQuietly(context.Background(), true)
 	}
 	if len(t.sources) == 0 {
@@ -94,20 +92,16 @@ func (t *Table) start(ctx context.Context) error {
 	return nil
 }
 
-var errRefreshed = errors.New("refreshed")
-
-// eachKeeper calls f for all sources that are fetched, at the same time, and
-// returns what it said by the place of the source.
-func (t *Table) eachKeeper(f func(keeper) error) []error {
-	errs := make([]error, len(t.sources))
+// eachFetched calls do for all sources that are fetched, at the same time, with
+// their places in the list.
+func (t *Table) eachFetched(do func(i int, f *fetched)) {
 	var running sync.WaitGroup
 	for i, s := range t.sources {
-		if k, ok := s.(keeper); ok {
-			running.Go(func() { errs[i] = f(k) })
+		if f, ok := s.(*fetched); ok {
+			running.Go(func() { do(i, f) })
 		}
 	}
 	running.Wait()
-	return errs
 }
 
 // outcome is how an attempt to reload ended.
@@ -190,7 +184,7 @@ type overridden struct {
 func (t *Table) load(ctx context.Context, old *overridden) (candidate, error) {
 	for moves := 1; ; moves++ {
 		c, err := t.loadOnce(ctx, old)
-		if !errors.Is(err, errMoved) || moves == maxMoves {
+		if !errors.Is(err, file.ErrMoved) || moves == maxMoves {
 			return c, err
 		}
 		select {
@@ -210,13 +204,12 @@ func (t *Table) loadOnce(ctx context.Context, old *overridden) (c candidate, err
 	b.layered = t.layered()
 	var errs []error
 	for i, s := range t.sources {
-		own, _ := s.(keeper)
-		var kept layer
-		if own != nil {
-			kept = own
+		var own layer
+		if f, ok := s.(*fetched); ok {
+			own = f
 		}
-		b.begin(i, s.String(), kept)
-		l, err := s.load(ctx, b.add)
+		b.begin(i, s.String(), own)
+		l, err := s.load(ctx, b)
 		c.stamps = append(c.stamps, l.stamp)
 		c.unfinished = c.unfinished || l.unfinished
 		c.rows = append(c.rows, b.rows)
@@ -249,7 +242,7 @@ func (t *Table) layered() bool {
 	if len(t.sources) != 1 {
 		return len(t.sources) > 1
 	}
-	_, ok := t.sources[0].(keeper)
+	_, ok := t.sources[0].(*fetched)
 	return ok
 }
 
@@ -284,4 +277,15 @@ func (h *history) last() (success time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.lastSuccess, h.lastError
+}
+
+// shrinkError is the error of a table that lost too many devices.
+type shrinkError struct {
+	old, new  int
+	maxShrink float64
+}
+
+func (e *shrinkError) Error() string {
+	return fmt.Sprintf("the new table has %d devices, the old one %d, and max_shrink is %g: "+
+		"if this is right, reload once more by SIGHUP, which takes a table that has been refused for this", e.new, e.old, e.maxShrink)
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-io/penstock/enrich/row"
+	"github.com/penstock-io/penstock/enrich/source/file"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -352,11 +354,12 @@ func TestUnchanged(t *testing.T) {
 func TestOtherFiles(t *testing.T) {
 	t.Parallel()
 	path := write(t, filepath.Join(t.TempDir(), "d.csv"), north)
-	s, err := newFileSource(Source{Path: path}, testConfig(path), slog.New(slog.DiscardHandler))
+	cfg := testConfig(path)
+	s, err := newSource(Source{Path: path}, &cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.load(t.Context(), func(row) error { return nil }); err != nil {
+	if _, err := s.load(t.Context(), newBuilder(t.Context(), &cfg, nil)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -386,22 +389,23 @@ func TestOtherFiles(t *testing.T) {
 
 // fakeSource says what its function says.
 type fakeSource struct {
-	next func(ctx context.Context, emit func(row) error) (loaded, error)
+	next func(ctx context.Context, emit func(row.Row) error) (loaded, error)
 }
 
 func (s *fakeSource) String() string { return "fake" }
-func (s *fakeSource) load(ctx context.Context, emit func(row) error) (loaded, error) {
-	return s.next(ctx, emit)
+func (s *fakeSource) title() string  { return "fake" }
+func (s *fakeSource) load(ctx context.Context, b *builder) (loaded, error) {
+	return s.next(ctx, b.add)
 }
 func (s *fakeSource) watch(ctx context.Context, _ func()) { <-ctx.Done() }
 
-func one(site string) func(context.Context, func(row) error) (loaded, error) {
-	return func(_ context.Context, emit func(row) error) (loaded, error) {
-		return loaded{}, emit(row{device: "a", labels: []event.Label{{Name: "site", Value: site}}})
+func one(site string) func(context.Context, func(row.Row) error) (loaded, error) {
+	return func(_ context.Context, emit func(row.Row) error) (loaded, error) {
+		return loaded{}, emit(row.Row{Device: "a", Labels: []event.Label{{Name: "site", Value: site}}})
 	}
 }
 
-func fake(t *testing.T, next func(context.Context, func(row) error) (loaded, error)) (*fixture, *fakeSource) {
+func fake(t *testing.T, next func(context.Context, func(row.Row) error) (loaded, error)) (*fixture, *fakeSource) {
 	t.Helper()
 	f := &fixture{t: t, set: metrics.NewSet(), log: &logBuffer{}}
 	s := &fakeSource{next: next}
@@ -420,12 +424,12 @@ func TestMovedWhileRead(t *testing.T) {
 	t.Parallel()
 	f, s := fake(t, one("north"))
 	calls := 0
-	s.next = func(_ context.Context, emit func(row) error) (loaded, error) {
+	s.next = func(_ context.Context, emit func(row.Row) error) (loaded, error) {
 		calls++
 		if calls < 3 {
-			_ = emit(row{device: "gone"})
-			_ = emit(row{fault: "half a row"})
-			return loaded{}, fmt.Errorf("fake: %w", errMoved)
+			_ = emit(row.Row{Device: "gone"})
+			_ = emit(row.Row{Fault: "half a row"})
+			return loaded{}, fmt.Errorf("fake: %w", file.ErrMoved)
 		}
 		return one("south")(t.Context(), emit)
 	}
@@ -433,7 +437,7 @@ func TestMovedWhileRead(t *testing.T) {
 		t.Errorf("%v after %d calls, %v", err, calls, dump(f.Table))
 	}
 	calls = -1000
-	if err := f.Reload(t.Context()); !errors.Is(err, errMoved) || calls != -1000+maxMoves {
+	if err := f.Reload(t.Context()); !errors.Is(err, file.ErrMoved) || calls != -1000+maxMoves {
 		t.Errorf("%v after %d calls", err, calls+1000)
 	}
 	if f.Version() != 2 {
@@ -447,7 +451,7 @@ func TestReloadCancelled(t *testing.T) {
 	f, s := fake(t, one("north"))
 	ctx, cancel := context.WithCancel(t.Context())
 	entered := make(chan struct{})
-	s.next = func(ctx context.Context, _ func(row) error) (loaded, error) {
+	s.next = func(ctx context.Context, _ func(row.Row) error) (loaded, error) {
 		close(entered)
 		<-ctx.Done()
 		return loaded{}, ctx.Err()
@@ -477,10 +481,10 @@ func TestEnrichWhileReloading(t *testing.T) {
 		devices[i] = fmt.Sprint("d", i)
 	}
 	version := 0
-	all := func(_ context.Context, emit func(row) error) (loaded, error) {
+	all := func(_ context.Context, emit func(row.Row) error) (loaded, error) {
 		version++
 		for _, d := range devices {
-			if err := emit(row{device: d, labels: []event.Label{{Name: "v", Value: fmt.Sprint(version)}, {Name: "d", Value: d}}}); err != nil {
+			if err := emit(row.Row{Device: d, Labels: []event.Label{{Name: "v", Value: fmt.Sprint(version)}, {Name: "d", Value: d}}}); err != nil {
 				return loaded{}, err
 			}
 		}

@@ -11,11 +11,11 @@ const (
 	// quiet for so many debounce times.
 	settleFactor = 10
 	// Changes that never stop are looked at after so many.
-	patienceFactor = 50
+	maxWaitFactor = 50
 )
 
-// Run watches the sources, reloads, and looks devices up until ctx is done; then it waits for
-// what it started and returns nil. It has one owner.
+// Run watches the sources, reloads, and looks devices up until ctx is done;
+// then it waits for what it started and returns nil. It has one owner.
 //
 // A reload starts when the sources have been quiet for the debounce time. If
 // its table is doubtful (it cannot be read, has lost too many devices, or a
@@ -63,7 +63,7 @@ func (t *Table) Run(ctx context.Context) error {
 			if began.IsZero() {
 				began = last
 			}
-			if wait := t.cfg.Debounce; last.Add(wait).Before(began.Add(patienceFactor * t.cfg.Debounce)) {
+			if wait := t.cfg.Debounce; last.Add(wait).Before(began.Add(maxWaitFactor * t.cfg.Debounce)) {
 				quiet.Reset(wait)
 			}
 		case <-quiet.C:

@@ -94,11 +94,11 @@ func (t *Table) Status() Status {
 		status.LastError = err.Error()
 	}
 	for i, src := range t.sources {
-		if r, ok := src.(*remote); ok {
-			status.Sources[i] = r.report()
+		if f, ok := src.(*fetched); ok {
+			status.Sources[i] = f.report()
 			continue
 		}
-		status.Sources[i] = SourceStatus{Name: titleOf(src), Type: typeFile, Rows: s.rows[i]}
+		status.Sources[i] = SourceStatus{Name: src.title(), Type: typeFile, Rows: s.rows[i]}
 	}
 	if l := t.lookups; l != nil {
 		l.mu.Lock()
@@ -111,12 +111,12 @@ func (t *Table) Status() Status {
 	return status
 }
 
-// report is what a remote source tells of itself.
-func (r *remote) report() SourceStatus {
-	state := r.status()
-	rows := r.accepted.Load()
+// report is what a fetched source tells of itself.
+func (f *fetched) report() SourceStatus {
+	state := f.status()
+	rows := f.accepted.Load()
 	s := SourceStatus{
-		Name: r.name, Type: r.kind, Rows: rows.devices.Size(), Place: r.origin.place(),
+		Name: f.name, Type: f.kind, Rows: rows.devices.Size(), Place: f.origin.Place(),
 		Version: rows.generation + state.changes, State: "ok",
 	}
 	if !state.checked.IsZero() {
@@ -163,8 +163,8 @@ func newTableMetrics(set *metrics.Set, t *Table) tableMetrics {
 		return float64(len(t.changes.overrides))
 	})
 	for _, src := range t.sources {
-		if r, ok := src.(*remote); ok {
-			r.register(set)
+		if f, ok := src.(*fetched); ok {
+			f.register(set)
 		}
 	}
 	return tableMetrics{
@@ -180,21 +180,21 @@ func newTableMetrics(set *metrics.Set, t *Table) tableMetrics {
 }
 
 // register adds the source's metrics. Its name is from the configuration.
-func (r *remote) register(set *metrics.Set) {
-	set.NewGauge(fmt.Sprintf(`penstock_enrich_source_up{source=%q}`, r.name), func() float64 {
-		if s := r.status(); s.failed != nil || s.fromCopy {
+func (f *fetched) register(set *metrics.Set) {
+	set.NewGauge(fmt.Sprintf(`penstock_enrich_source_up{source=%q}`, f.name), func() float64 {
+		if s := f.status(); s.failed != nil || s.fromCopy {
 			return 0
 		}
 		return 1
 	})
-	set.NewGauge(fmt.Sprintf(`penstock_enrich_source_rows{source=%q}`, r.name), func() float64 {
-		return float64(r.accepted.Load().devices.Size())
+	set.NewGauge(fmt.Sprintf(`penstock_enrich_source_rows{source=%q}`, f.name), func() float64 {
+		return float64(f.accepted.Load().devices.Size())
 	})
-	set.NewGauge(fmt.Sprintf(`penstock_enrich_source_version{source=%q}`, r.name), func() float64 {
-		return float64(r.report().Version)
+	set.NewGauge(fmt.Sprintf(`penstock_enrich_source_version{source=%q}`, f.name), func() float64 {
+		return float64(f.report().Version)
 	})
-	set.NewGauge(fmt.Sprintf(`penstock_enrich_source_age_seconds{source=%q}`, r.name), func() float64 {
-		if s := r.status(); !s.checked.IsZero() {
+	set.NewGauge(fmt.Sprintf(`penstock_enrich_source_age_seconds{source=%q}`, f.name), func() float64 {
+		if s := f.status(); !s.checked.IsZero() {
 			return time.Since(s.checked).Seconds()
 		}
 		return math.NaN()

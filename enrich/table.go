@@ -22,9 +22,17 @@
 //     the pointer alone must therefore not depend on the device.
 //
 // Two pointers may still hold the same labels.
+//
+// # Where to begin reading
+//
+// Table.Enrich is the hot path. build.go makes a table of rows, reload.go says
+// when and whether it becomes the current one, change.go what happens to single
+// devices meanwhile. fetched.go is a source whose rows stay in memory; where
+// they come from is the rooms of enrich/source.
 package enrich
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +41,9 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-io/penstock/enrich/source/file"
+	"github.com/penstock-io/penstock/enrich/source/http"
+	"github.com/penstock-io/penstock/enrich/source/postgres"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -68,7 +79,7 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) (*Table, error) {
 	}
 	sources := make([]source, 0, len(cfg.Sources))
 	for i, s := range cfg.Sources {
-		made, err := newSource(s, &cfg, log)
+		made, err := newSource(s, &cfg, log.With("source", cmp.Or(s.Name, s.Path)))
 		if err != nil {
 			return nil, fmt.Errorf("sources[%d].%w", i, err)
 		}
@@ -79,10 +90,28 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) (*Table, error) {
 
 // newSource makes a source of any type.
 func newSource(s Source, cfg *Config, log *slog.Logger) (source, error) {
-	if s.kind() == typeFile {
-		return newFileSource(s, *cfg, log)
+	column := s.deviceColumn()
+	var o origin
+	var err error
+	switch s.kind() {
+	case typePostgres:
+		o, err = postgres.New(s.Postgres, column, log)
+	case typeHTTP:
+		o, err = http.New(s.HTTP, s.Format, column, log)
+	default:
+		format, err := s.format()
+		if err != nil {
+			return nil, fmt.Errorf("format of %q: %w", s.Path, err)
+		}
+		return fileSource{file.New(file.Config{
+			Path: s.Path, Format: format, DeviceColumn: column, MaxBytes: cfg.MaxFileBytes,
+			Quiet: cfg.Debounce / 2, Poll: cfg.PollInterval,
+		}, log), s.Name}, nil
 	}
-	return newRemote(s, cfg, log)
+	if err != nil {
+		return nil, fmt.Errorf("%s.%w", s.kind(), err)
+	}
+	return newFetched(s, o, cfg, log), nil
 }
 
 // newTable is New with sources that have been made.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/durable"
 )
 
 // load takes stock of what is there.
@@ -56,7 +58,7 @@ func (s *Store) count(f *file, line []byte) {
 	micros, h, _ := splitID(l.ID)
 	f.letters++
 	s.last = max(s.last, micros)
-	s.remember(h)
+	s.recent.Add(h, struct{}{})
 }
 
 // mendEnd ends the last line of a file, if only its end is missing, or cuts
@@ -128,7 +130,7 @@ func (s *Store) openActive() error {
 	if err != nil {
 		return fmt.Errorf("cannot begin a file of dead letters: %w", err)
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := durable.SyncDir(s.dir); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(s.path(name)))
 	}
 	s.active = f
@@ -193,38 +195,6 @@ func (s *Store) bound() {
 		s.log.Error("dead letters exceed their bound; the oldest are deleted",
 			"file", f.name, "letters", f.letters, "dead_letters.max_bytes", s.cfg.MaxBytes)
 	}
-}
-
-// replace makes data the content of the file, for good or not at all.
-func replace(path string, data []byte) error {
-	f, err := os.OpenFile(path+tempSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(path+tempSuffix, path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(path+tempSuffix))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes the names in a directory survive a power cut.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if err = errors.Join(err, d.Close()); err != nil {
-		return fmt.Errorf("cannot sync the directory %s: %w", dir, err)
-	}
-	return nil
 }
 
 // filesOf returns the names of the files in the directory, oldest first.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/jsonstring"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/ndjson"
 )
@@ -44,9 +45,9 @@ const maxParts = 10_000
 func appendLine(dst []byte, name, id string, at time.Time, l *sink.Letter) []byte {
 	dst = ndjson.Append(dst, l.Batch, &l.Batch.Events[0])
 	dst = append(dst[:len(dst)-1], `,"id":`...)
-	dst = ndjson.AppendString(dst, id)
+	dst = jsonstring.Append(dst, id)
 	dst = append(dst, `,"sink":`...)
-	dst = ndjson.AppendString(dst, name)
+	dst = jsonstring.Append(dst, name)
 	if l.Status != 0 {
 		dst = append(dst, `,"status":`...)
 		dst = strconv.AppendInt(dst, int64(l.Status), 10)
@@ -56,7 +57,7 @@ func appendLine(dst []byte, name, id string, at time.Time, l *sink.Letter) []byt
 	if len(detail) > maxDetail {
 		detail = strings.ToValidUTF8(detail[:maxDetail], "")
 	}
-	dst = ndjson.AppendString(dst, detail)
+	dst = jsonstring.Append(dst, detail)
 	dst = append(dst, `,"dead_at":"`...)
 	dst = at.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z07:00")
 	return append(dst, `"}`...)
@@ -165,13 +166,13 @@ type contentHash [hashDigits / 2]byte
 func hashOf(l *sink.Letter) contentHash {
 	e := &l.Batch.Events[0]
 	var text []byte
-	text = ndjson.AppendString(text, e.Device)
+	text = jsonstring.Append(text, e.Device)
 	text = strconv.AppendInt(text, e.Timestamp, 10)
 	for _, f := range slices.SortedFunc(slices.Values(l.Batch.Fields(e)), func(a, b event.Field) int { return strings.Compare(a.Name, b.Name) }) {
-		text = ndjson.AppendNumber(ndjson.AppendString(text, f.Name), f.Value)
+		text = ndjson.AppendNumber(jsonstring.Append(text, f.Name), f.Value)
 	}
 	for _, t := range slices.SortedFunc(slices.Values(l.Batch.Tags(e)), func(a, b event.Label) int { return strings.Compare(a.Name, b.Name) }) {
-		text = ndjson.AppendString(ndjson.AppendString(text, t.Name), t.Value)
+		text = jsonstring.Append(jsonstring.Append(text, t.Name), t.Value)
 	}
 	sum := sha256.Sum256(text)
 	return contentHash(sum[:hashDigits/2])

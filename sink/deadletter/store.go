@@ -20,6 +20,7 @@ package deadletter
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -30,8 +31,10 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/durable"
 	"github.com/penstock-io/penstock/sink"
 )
 
@@ -56,11 +59,10 @@ type Store struct {
 	m    storeMetrics
 
 	mu     sync.Mutex
-	files  []*file  // oldest first
-	active *os.File // the last of files, open for appending; nil if there is none yet
-	last   int64    // microsecond of the last ID
-	recent map[contentHash]bool
-	order  []contentHash // of recent, oldest first
+	files  []*file                               // oldest first
+	active *os.File                              // the last of files, open for appending; nil if there is none yet
+	last   int64                                 // microsecond of the last ID
+	recent *simplelru.LRU[contentHash, struct{}] // letters that are kept
 	cursor cursor
 }
 
@@ -92,16 +94,19 @@ func Open(root, name string, cfg Config, log *slog.Logger, set *metrics.Set) (*S
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
 	s := &Store{
-		dir:    filepath.Join(root, name),
-		name:   name,
-		cfg:    cfg,
-		log:    log.With("sink", name),
-		recent: map[contentHash]bool{},
+		dir:  filepath.Join(root, name),
+		name: name,
+		cfg:  cfg,
+		log:  log.With("sink", name),
+	}
+	var err error
+	if s.recent, err = simplelru.NewLRU[contentHash, struct{}](maxRecent, nil); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(s.dir, 0o750); err != nil {
 		return nil, fmt.Errorf("cannot make the directory of dead letters: %w", err)
 	}
-	if err := errors.Join(syncDir(root), syncDir(filepath.Dir(root))); err != nil {
+	if err := errors.Join(durable.SyncDir(root), durable.SyncDir(filepath.Dir(root))); err != nil {
 		return nil, err
 	}
 	label := fmt.Sprintf("{sink=%q}", name)
@@ -116,30 +121,6 @@ func Open(root, name string, cfg Config, log *slog.Logger, set *metrics.Set) (*S
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.dir, name) }
-
-// remember notes that a letter is kept.
-func (s *Store) remember(h contentHash) {
-	if s.recent[h] {
-		return
-	}
-	if len(s.order) == maxRecent {
-		n := maxRecent / 2
-		for _, old := range s.order[:n] {
-			delete(s.recent, old)
-		}
-		s.order = slices.Delete(s.order, 0, n)
-	}
-	s.recent[h] = true
-	s.order = append(s.order, h)
-}
-
-// forget notes that a letter is not kept any more.
-func (s *Store) forget(h contentHash) {
-	if s.recent[h] {
-		delete(s.recent, h)
-		s.order = slices.DeleteFunc(s.order, func(x contentHash) bool { return x == h })
-	}
-}
 
 // Size returns the number of letters and the bytes of their files.
 func (s *Store) Size() (letters int, bytes int64) {
@@ -178,7 +159,7 @@ func (s *Store) Append(letters []sink.Letter) error {
 			l := &letters[0]
 			letters = letters[1:]
 			h := hashOf(l)
-			if s.recent[h] || slices.Contains(fresh, h) {
+			if s.recent.Contains(h) || slices.Contains(fresh, h) {
 				continue
 			}
 			now := time.Now()
@@ -194,7 +175,7 @@ func (s *Store) Append(letters []sink.Letter) error {
 		}
 		f.letters += len(fresh)
 		for _, h := range fresh {
-			s.remember(h)
+			s.recent.Add(h, struct{}{})
 		}
 	}
 	s.bound()
@@ -265,7 +246,7 @@ func (s *Store) Remove(ids []string) error {
 		}
 		i++
 	}
-	return syncDir(s.dir)
+	return durable.SyncDir(s.dir)
 }
 
 // removeFrom takes letters out of a file, and their IDs out of gone. It
@@ -301,7 +282,10 @@ func (s *Store) removeFrom(f *file, gone map[string]bool) (empty bool, err error
 	if len(rest) == 0 {
 		err = os.Remove(s.path(f.name))
 	} else {
-		err = replace(s.path(f.name), rest)
+		err = durable.Replace(s.path(f.name), tempSuffix, 0o640, func(w io.Writer) error {
+			_, err := w.Write(rest)
+			return err
+		})
 	}
 	if err != nil {
 		return false, err
@@ -309,7 +293,7 @@ func (s *Store) removeFrom(f *file, gone map[string]bool) (empty bool, err error
 	f.bytes = int64(len(rest))
 	f.letters -= len(removed)
 	for _, h := range removed {
-		s.forget(h)
+		s.recent.Remove(h)
 	}
 	return len(rest) == 0, nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/penstock-io/penstock/internal/durable"
 )
 
 // keepEvery is how often the keeper looks at what nobody tells it of: the age
@@ -118,11 +120,9 @@ func (w *Writer) prune(files []rotatedFile) ([]rotatedFile, error) {
 // before the file goes.
 func (w *Writer) compress(ctx context.Context, f *rotatedFile) (err error) {
 	to := f.path + map[string]string{"gzip": ".gz", "zstd": ".zst"}[w.cfg.Compression]
-	tmp := to + ".tmp"
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("cannot compress %s: %w", f.path, err)
-			_ = os.Remove(tmp) // the next tidy finds it otherwise
 		}
 	}()
 	src, err := os.Open(f.path)
@@ -130,29 +130,20 @@ func (w *Writer) compress(ctx context.Context, f *rotatedFile) (err error) {
 		return err
 	}
 	defer src.Close()
-	dst, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
-	if err != nil {
-		return err
-	}
-	defer dst.Close()
-	enc, err := w.encoder(dst)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(enc, &untilDone{ctx, src}); err != nil {
+	// What is left of a compression that a crash cut short, tidy removes.
+	err = durable.Replace(to, ".tmp", 0o640, func(dst io.Writer) error {
+		enc, err := w.encoder(dst)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(enc, &untilDone{ctx, src})
 		return errors.Join(err, enc.Close())
-	}
-	if err := errors.Join(enc.Close(), dst.Sync()); err != nil {
-		return err
-	}
-	info, err := dst.Stat()
+	})
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, to); err != nil {
-		return err
-	}
-	if err := syncDir(w.names.dir); err != nil {
+	info, err := os.Stat(to)
+	if err != nil {
 		return err
 	}
 	if err := os.Remove(f.path); err != nil {

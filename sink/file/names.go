@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/durable"
 )
 
 // names knows what the files are called.
@@ -43,7 +45,7 @@ func (n names) rotate(now time.Time) (string, error) {
 		if err := os.Rename(n.path(), to); err != nil {
 			return "", err
 		}
-		return to, syncDir(n.dir)
+		return to, durable.SyncDir(n.dir)
 	}
 }
 

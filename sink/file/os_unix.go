@@ -3,13 +3,8 @@
 package file
 
 import (
-	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // inode returns what tells the file from others of its file system, or 0.
@@ -18,16 +13,4 @@ func inode(info fs.FileInfo) uint64 {
 		return uint64(s.Ino)
 	}
 	return 0
-}
-
-// lock keeps other writers away from a file until f is closed.
-func lock(f *os.File) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return errors.New("another sink or process writes this file")
-	}
-	if err != nil {
-		return fmt.Errorf("cannot lock: %w", err)
-	}
-	return nil
 }

@@ -8,8 +8,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/penstock-io/penstock/internal/durable"
 )
 
 // disk is what the output needs of a file; tests make it fail.
@@ -25,7 +28,8 @@ type disk interface {
 // output is the file that is written.
 type output struct {
 	f    disk
-	note *os.File // see note; it is locked as long as it is open
+	note *os.File     // see note
+	lock *flock.Flock // on the note, as long as the output is open
 
 	size   int64     // of what belongs into the file
 	torn   bool      // the file may be longer than size
@@ -62,8 +66,11 @@ func open(n names) (_ *output, cut int64, err error) {
 	if o.note, err = os.OpenFile(n.note(), os.O_RDWR|os.O_CREATE, 0o640); err != nil {
 		return nil, 0, fmt.Errorf("cannot open the note beside the file: %w", err)
 	}
-	if err := lock(o.note); err != nil {
-		return nil, 0, fmt.Errorf("%s: %w", n.note(), err)
+	o.lock = flock.New(n.note())
+	if free, err := o.lock.TryLock(); err != nil {
+		return nil, 0, fmt.Errorf("cannot lock %s: %w", n.note(), err)
+	} else if !free {
+		return nil, 0, fmt.Errorf("%s: another sink or process writes this file", n.note())
 	}
 	f, err := os.OpenFile(n.path(), os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
@@ -85,7 +92,7 @@ func open(n names) (_ *output, cut int64, err error) {
 	}
 	o.size, o.synced = keep, keep
 	// The names of both files must survive as well as what is in them.
-	if err := errors.Join(o.sync(), syncDir(n.dir)); err != nil {
+	if err := errors.Join(o.sync(), durable.SyncDir(n.dir)); err != nil {
 		return nil, 0, err
 	}
 	return o, cut, nil
@@ -195,19 +202,9 @@ func (o *output) close() {
 		_ = o.f.Close()
 	}
 	if o.note != nil {
-		_ = o.note.Close() // gives the lock back
+		_ = o.note.Close()
 	}
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(filepath.Clean(dir))
-	if err != nil {
-		return err
+	if o.lock != nil {
+		_ = o.lock.Close()
 	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("cannot sync the directory: %w", err)
-	}
-	return nil
 }

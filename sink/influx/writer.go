@@ -20,6 +20,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/httpclient"
+	"github.com/penstock-io/penstock/internal/secret"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/remote"
 )
@@ -50,19 +52,15 @@ type scratch struct {
 }
 
 // New returns a writer that has not connected yet.
-func New(name string, cfg Config, _ *slog.Logger, set *metrics.Set) (*Writer, error) {
+func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	key := "token"
-	if cfg.TokenFile != "" {
-		key = "token_file"
-	}
-	token, err := remote.NewSecret(key, cfg.Token, cfg.TokenFile)
+	token, err := secret.New("token", cfg.Token, cfg.TokenFile, httpclient.CheckHeader, log.With("sink", name))
 	if err != nil {
 		return nil, err
 	}
-	client, err := remote.New(name, cfg.Config, set)
+	client, err := remote.New(name, cfg.Config, log, set)
 	if err != nil {
 		return nil, err
 	}
@@ -74,13 +72,9 @@ func New(name string, cfg Config, _ *slog.Logger, set *metrics.Set) (*Writer, er
 	}
 	w.transmit = func(ctx context.Context, body []byte) error {
 		header := header
-		if token.String() != "" {
-			value, err := token.Get()
-			if err != nil {
-				return err
-			}
+		if token != nil {
 			header = header.Clone()
-			header["Authorization"] = []string{"Token " + value}
+			header["Authorization"] = []string{"Token " + token.Get()}
 		}
 		return client.Post(ctx, target, header, body)
 	}

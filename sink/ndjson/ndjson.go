@@ -11,9 +11,9 @@ package ndjson
 import (
 	"math"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/jsonstring"
 )
 
 // Append appends e, an event of b, as one JSON object without a newline, and
@@ -24,7 +24,7 @@ import (
 // Whoever adds members of their own cuts the closing brace off first.
 func Append(dst []byte, b *event.Batch, e *event.Event) []byte {
 	dst = append(dst, `{"device":`...)
-	dst = AppendString(dst, e.Device)
+	dst = jsonstring.Append(dst, e.Device)
 	dst = append(dst, `,"ts":`...)
 	dst = strconv.AppendInt(dst, e.Timestamp, 10)
 	dst = append(dst, `,"values":{`...)
@@ -32,7 +32,7 @@ func Append(dst []byte, b *event.Batch, e *event.Event) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(AppendString(dst, f.Name), ':')
+		dst = append(jsonstring.Append(dst, f.Name), ':')
 		dst = AppendNumber(dst, f.Value)
 	}
 	dst = append(dst, '}')
@@ -47,8 +47,8 @@ func appendLabels(dst []byte, open string, labels []event.Label) []byte {
 	}
 	for _, l := range labels {
 		dst = append(dst, open...)
-		dst = append(AppendString(dst, l.Name), ':')
-		dst = AppendString(dst, l.Value)
+		dst = append(jsonstring.Append(dst, l.Name), ':')
+		dst = jsonstring.Append(dst, l.Value)
 		open = ","
 	}
 	return append(dst, '}')
@@ -60,48 +60,4 @@ func AppendNumber(dst []byte, v float64) []byte {
 		return append(dst, "null"...)
 	}
 	return strconv.AppendFloat(dst, v, 'g', -1, 64)
-}
-
-// AppendString appends s as a JSON string. Bytes that are not UTF-8 become
-// U+FFFD. Besides what JSON demands it escapes U+2028 and U+2029, which some
-// readers of lines take for ends of a line.
-func AppendString(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c != 0x7f && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if (r != utf8.RuneError || n > 1) && r != '\u2028' && r != '\u2029' {
-				i += n
-				continue
-			}
-			dst = append(dst, s[start:i]...)
-			dst = append(dst, '\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15])
-			i += n
-			start = i
-			continue
-		}
-		dst = append(dst, s[start:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		start = i
-	}
-	return append(append(dst, s[start:]...), '"')
 }

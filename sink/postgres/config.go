@@ -3,26 +3,17 @@ package postgres
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/penstock-io/penstock/sink/remote"
+	"github.com/penstock-io/penstock/internal/postgres"
 )
 
 // Config holds the settings of a PostgreSQL sink.
 type Config struct {
-	// DSN is the connection string: postgres://user:password@host/database or
-	// key=value pairs, with everything that libpq knows of TLS (sslmode,
-	// sslrootcert, sslcert, sslkey). PGHOST and its like, ~/.pgpass and
-	// service files are read too. It is never printed.
-	DSN string `yaml:"dsn" secret:"true" help:"Where the database is: postgres://user:password@host/db?sslmode=verify-full, or keywords as for psql. May contain ${VARIABLE}, which is taken from the environment. What is left out comes from PGHOST, PGPASSWORD and so on, or ~/.pgpass."`
-
-	// DSNFile is a file that holds the DSN.
-	DSNFile string `yaml:"dsn_file" help:"File that holds the dsn, instead of dsn. It is read again for each new connection."`
+	postgres.Connection
 
 	// Schema and Table name what penstock sink migrate creates.
 	Schema string `yaml:"schema" default:"public" help:"Schema of the tables. It must exist."`
@@ -61,18 +52,8 @@ var nameForm = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,47}$`)
 // Validate returns all faults of the settings, joined. It does not read
 // DSNFile and does not connect.
 func (c Config) Validate() error {
-	var errs []error
+	errs := []error{c.Connection.Validate()}
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	switch {
-	case c.DSN == "" && c.DSNFile == "":
-		fault("dsn: must be set (or dsn_file), such as postgres://penstock@localhost/telemetry")
-	case c.DSN != "" && c.DSNFile != "":
-		fault("dsn: must not be set beside dsn_file")
-	case c.DSN != "":
-		if _, err := c.poolConfig(); err != nil {
-			errs = append(errs, err)
-		}
-	}
 	if !nameForm.MatchString(c.Schema) {
 		fault("schema: must match %s, got %q", nameForm, c.Schema)
 	}
@@ -91,42 +72,16 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// parseFault says why pgx cannot read a connection string. pgx hides only
-// those passwords that it recognises, and what a malformed string is taken
-// apart into may be a piece of one, so its words are used only where there is
-// no password.
-func parseFault(dsn string, err error) error {
-	var file *fs.PathError
-	if errors.As(err, &file) {
-		return file
-	}
-	if !strings.Contains(dsn, "@") && !strings.Contains(dsn, "password") {
-		return err
-	}
-	return errors.New("is not a connection string that can be read; in the form postgres://user:password@host/database special characters of the password must be percent-encoded")
-}
-
-// poolConfig returns what pgx makes of the connection string.
-func (c Config) poolConfig() (*pgxpool.Config, error) {
-	secret, err := remote.NewSecret("dsn", c.DSN, c.DSNFile)
+// pool returns the settings of the pool for a DSN as it is now.
+func (c Config) pool(dsn *postgres.DSN) (*pgxpool.Config, error) {
+	pc, err := dsn.Config()
 	if err != nil {
 		return nil, err
-	}
-	dsn, err := secret.Get()
-	if err != nil {
-		return nil, err
-	}
-	pc, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, fmt.Errorf("dsn: %w", parseFault(dsn, err))
 	}
 	pc.MaxConns = int32(c.Connections)
 	pc.MinConns, pc.MinIdleConns = 0, 0
 	if pc.ConnConfig.ConnectTimeout == 0 {
 		pc.ConnConfig.ConnectTimeout = 10 * time.Second
-	}
-	if pc.ConnConfig.RuntimeParams["application_name"] == "" {
-		pc.ConnConfig.RuntimeParams["application_name"] = "penstock"
 	}
 	return pc, nil
 }

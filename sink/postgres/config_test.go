@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/postgres"
 )
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := (Config{Schema: "a b", Table: "A", DSN: "postgres://u:geheim@h:x/d"}).Validate()
+	err := (Config{Schema: "a b", Table: "A", Connection: postgres.Connection{DSN: "postgres://u:geheim@h:x/d"}}).Validate()
 	for _, key := range []string{"dsn", "schema", "table", "connections", "timeout", "series_cache"} {
 		if err == nil || !strings.Contains(err.Error(), key+": ") {
 			t.Errorf("no fault names %s: %v", key, err)
@@ -53,7 +54,11 @@ func TestPasswordFromEnvironment(t *testing.T) {
 		t.Errorf("without the variable: %v", err)
 	}
 	t.Setenv("PENSTOCK_TEST_PASSWORD", "geheim")
-	pc, err := cfg.poolConfig()
+	dsn, err := cfg.Open(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := cfg.pool(dsn)
 	if err != nil || pc.ConnConfig.Password != "geheim" {
 		t.Errorf("with it: %v", err)
 	}

@@ -23,7 +23,11 @@ type Migration struct {
 // is there, it makes a hypertable of the samples, which locks them if there
 // are any.
 func Migrate(ctx context.Context, cfg Config) (m Migration, err error) {
-	pc, err := cfg.poolConfig()
+	dsn, err := cfg.Open(nil)
+	if err != nil {
+		return m, err
+	}
+	pc, err := cfg.pool(dsn)
 	if err != nil {
 		return m, err
 	}

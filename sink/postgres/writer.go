@@ -35,7 +35,11 @@ func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	pc, err := cfg.poolConfig()
+	dsn, err := cfg.Open(log.With("sink", name))
+	if err != nil {
+		return nil, err
+	}
+	pc, err := cfg.pool(dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +48,7 @@ func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, 
 		if cfg.DSNFile == "" {
 			return nil
 		}
-		fresh, err := cfg.poolConfig()
+		fresh, err := cfg.pool(dsn)
 		if err == nil {
 			*cc = *fresh.ConnConfig.Copy()
 		}

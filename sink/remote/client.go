@@ -3,16 +3,18 @@ package remote
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"os"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/internal/httpclient"
 )
 
 // maxConnections bounds the connections to the store; a sink has at most 64
@@ -25,9 +27,7 @@ type Client struct {
 	url     *url.URL
 	timeout time.Duration
 
-	username         string
-	password, bearer Secret
-	headers          map[string]Secret
+	credentials *httpclient.Credentials
 
 	http      *http.Client
 	transport *http.Transport
@@ -39,35 +39,22 @@ type Client struct {
 // New returns a client of the named sink that has not connected yet. What it
 // needs of the environment and of files must be there, though. Its metrics are
 // registered in set.
-func New(sinkName string, cfg Config, set *metrics.Set) (*Client, error) {
+func New(sinkName string, cfg Config, log *slog.Logger, set *metrics.Set) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	u, err := cfg.parseURL()
+	u, err := httpclient.ParseURL(cfg.URL)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{url: u, timeout: cfg.Timeout, username: cfg.Username, headers: map[string]Secret{}, witness: newWitness()}
-	c.requests = set.NewCounter(fmt.Sprintf("penstock_sink_requests_total{sink=%q}", sinkName))
-	c.bytes = set.NewCounter(fmt.Sprintf("penstock_sink_request_bytes_total{sink=%q}", sinkName))
-	var errs []error
-	secret := func(key, value, file string) Secret {
-		s, err := NewSecret(key, value, file)
-		errs = append(errs, err)
-		return s
-	}
-	c.password = secret(keyOf("password", cfg.PasswordFile), cfg.Password, cfg.PasswordFile)
-	c.bearer = secret(keyOf("bearer_token", cfg.BearerTokenFile), cfg.BearerToken, cfg.BearerTokenFile)
-	for name, value := range cfg.Headers {
-		c.headers[http.CanonicalHeaderKey(name)] = secret("headers."+name, value, "")
-	}
-	for name, file := range cfg.HeaderFiles {
-		c.headers[http.CanonicalHeaderKey(name)] = secret("header_files."+name, "", file)
-	}
-	settings, err := cfg.TLS.settings()
-	if err := errors.Join(append(errs, err)...); err != nil {
+	credentials, err := cfg.Credentials(log.With("sink", sinkName))
+	settings, err2 := cfg.TLS.Config()
+	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
+	c := &Client{url: u, timeout: cfg.Timeout, credentials: credentials, witness: newWitness()}
+	c.requests = set.NewCounter(fmt.Sprintf("penstock_sink_requests_total{sink=%q}", sinkName))
+	c.bytes = set.NewCounter(fmt.Sprintf("penstock_sink_request_bytes_total{sink=%q}", sinkName))
 	c.transport = &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         c.witness.dial,
@@ -88,43 +75,6 @@ func New(sinkName string, cfg Config, set *metrics.Set) (*Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
-}
-
-// keyOf is the setting that a secret comes from.
-func keyOf(key, file string) string {
-	if file != "" {
-		return key + "_file"
-	}
-	return key
-}
-
-// settings returns what crypto/tls needs.
-func (t TLS) settings() (*tls.Config, error) {
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca_file: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.ca_file: %s has no certificate in PEM", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		load := func() (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-			if err != nil {
-				return nil, fmt.Errorf("tls.cert_file: %w", err)
-			}
-			return &pair, nil
-		}
-		if _, err := load(); err != nil {
-			return nil, err
-		}
-		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
-	}
-	return cfg, nil
 }
 
 // URL returns a copy of the store's address.
@@ -162,13 +112,15 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 		Method:        http.MethodPost,
 		URL:           target,
 		Host:          target.Host,
-		Header:        make(http.Header, len(header)+len(c.headers)+2),
+		Header:        maps.Clone(header),
 		ContentLength: int64(len(body)),
 		Body:          sent,
 	}
-	if err := c.fill(req.Header, header); err != nil {
-		return err
+	if req.Header == nil {
+		req.Header = http.Header{}
 	}
+	req.Header["User-Agent"] = []string{"Penstock"}
+	c.credentials.Apply(req)
 	c.requests.Inc()
 	c.bytes.Add(len(body))
 	defer c.witness.watch()()
@@ -179,15 +131,11 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 		<-sent.closed
 	}()
 	if err != nil {
-		// The outer error repeats the URL, in which there may be a secret.
-		var outer *url.Error
-		if errors.As(err, &outer) {
-			err = outer.Err
-		}
+		err = httpclient.WithoutURL(err)
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%s gave no answer within %s", name(target), c.timeout)
+			return fmt.Errorf("%s gave no answer within %s", httpclient.Place(target), c.timeout)
 		}
-		return fmt.Errorf("cannot reach %s: %w", name(target), err)
+		return fmt.Errorf("cannot reach %s: %w", httpclient.Place(target), err)
 	}
 	defer resp.Body.Close()
 	if resp.Close && used != nil {
@@ -201,47 +149,6 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 	}
 	return nil
 }
-
-// fill sets the headers of a request.
-func (c *Client) fill(dst, header http.Header) error {
-	dst["User-Agent"] = []string{"Penstock"}
-	for name, values := range header {
-		dst[name] = values
-	}
-	set := func(name, prefix string, s Secret) error {
-		value, err := s.Get()
-		if err != nil {
-			return err
-		}
-		if !validHeaderValue(value) {
-			return fmt.Errorf("%s: has characters that a header cannot have", s.key)
-		}
-		dst[name] = []string{prefix + value}
-		return nil
-	}
-	if c.bearer.String() != "" {
-		if err := set("Authorization", "Bearer ", c.bearer); err != nil {
-			return err
-		}
-	}
-	if c.username != "" {
-		password, err := c.password.Get()
-		if err != nil {
-			return err
-		}
-		r := http.Request{Header: dst}
-		r.SetBasicAuth(c.username, password)
-	}
-	for name, s := range c.headers {
-		if err := set(name, "", s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// name is the address without what may be secret.
-func name(u *url.URL) string { return u.Scheme + "://" + u.Host + u.Path }
 
 // Close ends the client's connections and waits for what watches them. No
 // request may be on its way.

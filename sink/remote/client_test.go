@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-io/penstock/internal/httpclient"
 	"github.com/penstock-io/penstock/sink"
 )
 
@@ -36,7 +38,7 @@ func client(t *testing.T, url string, change func(*Config)) *Client {
 	if change != nil {
 		change(&cfg)
 	}
-	c, err := New("test", cfg, metrics.NewSet())
+	c, err := New("test", cfg, slog.New(slog.DiscardHandler), metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,8 +113,8 @@ func TestRotation(t *testing.T) {
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
-	if err := post(c, "x"); err == nil || !strings.Contains(err.Error(), "bearer_token_file: ") {
-		t.Error("no token:", err)
+	if err := post(c, "x"); err != nil {
+		t.Error("the file is away, and the token that it held is not sent:", err)
 	}
 }
 
@@ -139,13 +141,13 @@ func TestSecretsStayHidden(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 		}
 		for _, verb := range []string{"%v", "%+v", "%#v"} {
-			if text := fmt.Sprintf(verb, c.password) + fmt.Sprintf(verb, c.headers); strings.Contains(text, "hunter2") {
+			if text := fmt.Sprintf(verb, c.credentials) + fmt.Sprintf(verb, *c.credentials); strings.Contains(text, "hunter2") {
 				t.Errorf("%s: %s", verb, text)
 			}
 		}
 	}
 	for _, url := range []string{"http://u:hunter2@host/", "ht tp://hunter2", "hunter2"} {
-		if err := (Config{URL: url, Timeout: time.Second}).Validate(); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if err := (Config{URL: url, Config: httpclient.DefaultConfig()}).Validate(); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -243,7 +245,7 @@ func TestNothingIsLeftAfterClose(t *testing.T) {
 	for range 10 {
 		cfg := DefaultConfig()
 		cfg.URL = s.URL
-		c, err := New("test", cfg, metrics.NewSet())
+		c, err := New("test", cfg, slog.New(slog.DiscardHandler), metrics.NewSet())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -280,7 +282,7 @@ func TestConfigFaults(t *testing.T) {
 		"bearer_token_file: ":            func(c *Config) { c.BearerToken, c.BearerTokenFile = "b", "f" },
 		"headers.A B: ":                  func(c *Config) { c.Headers = map[string]string{"A B": "x"} },
 		"headers.A: ":                    func(c *Config) { c.Headers = map[string]string{"A": "x\r\ny: z"} },
-		"headers.host: ":                 func(c *Config) { c.Headers = map[string]string{"host": "x"} },
+		"headers.content-length: ":       func(c *Config) { c.Headers = map[string]string{"content-length": "1"} },
 		"headers.authorization: ":        func(c *Config) { c.Username, c.Headers = "u", map[string]string{"authorization": "x"} },
 		"header_files.A: must name":      func(c *Config) { c.HeaderFiles = map[string]string{"A": ""} },
 		"tls.key_file: ":                 func(c *Config) { c.TLS.CertFile = "x" },
@@ -292,8 +294,31 @@ func TestConfigFaults(t *testing.T) {
 	} {
 		cfg := good
 		change(&cfg)
-		if _, err := New("test", cfg, metrics.NewSet()); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := New("test", cfg, slog.New(slog.DiscardHandler), metrics.NewSet()); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("want %q, got: %v", want, err)
 		}
+	}
+}
+
+// A token's file that is empty ends the start. Later on the token that it held
+// before is sent: no request goes out without one.
+func TestEmptyTokenFile(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 1)
+	s := serve(t, func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("Authorization") })
+	file := write(t, filepath.Join(t.TempDir(), "token"), " \n")
+	cfg := DefaultConfig()
+	cfg.URL, cfg.BearerTokenFile = s.URL, file
+	if _, err := New("test", cfg, slog.New(slog.DiscardHandler), metrics.NewSet()); err == nil || !strings.Contains(err.Error(), "bearer_token_file: "+file+" is empty") {
+		t.Errorf("at the start: %v", err)
+	}
+	write(t, file, "one")
+	c := client(t, s.URL, func(c *Config) { c.BearerTokenFile = file })
+	write(t, file, "")
+	if err := post(c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if token := <-got; token != "Bearer one" {
+		t.Errorf("sent with %q", token)
 	}
 }

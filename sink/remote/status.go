@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/penstock-io/penstock/internal/httpclient"
 	"github.com/penstock-io/penstock/sink"
 )
 
@@ -28,8 +29,8 @@ func (c *Client) verdict(target *url.URL, resp *http.Response) error {
 	if resp.StatusCode/100 == 2 {
 		return nil
 	}
-	detail := words(body)
-	err := fmt.Errorf("%s answers %d %s", name(target), resp.StatusCode, http.StatusText(resp.StatusCode))
+	detail := oneLine(body)
+	err := fmt.Errorf("%s answers %d %s", httpclient.Place(target), resp.StatusCode, http.StatusText(resp.StatusCode))
 	if detail != "" {
 		err = fmt.Errorf("%w: %s", err, detail)
 	}
@@ -50,7 +51,7 @@ func (c *Client) verdict(target *url.URL, resp *http.Response) error {
 		c.witness.saw()
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		if to, parseErr := target.Parse(resp.Header.Get("Location")); parseErr == nil {
-			err = fmt.Errorf("%w: redirects are not followed; the url may have to be that of %s", err, name(to))
+			err = fmt.Errorf("%w: redirects are not followed; the url may have to be that of %s", err, httpclient.Place(to))
 		}
 	case http.StatusUnauthorized, http.StatusForbidden:
 		err = fmt.Errorf("%w: check the credentials of this sink", err)
@@ -64,8 +65,8 @@ func checkPath(err error) error {
 	return fmt.Errorf("%w: check the url of this sink and whether the store takes writes there", err)
 }
 
-// words makes one line of an answer's body.
-func words(body []byte) string {
+// oneLine makes one line of an answer's body.
+func oneLine(body []byte) string {
 	text := strings.ToValidUTF8(string(body), "�")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 	if len(text) > maxDetail {

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/httpclient"
 )
 
 // lost reports whether the client has something to tell within a while.
@@ -274,7 +276,7 @@ func TestMutualTLS(t *testing.T) {
 	t.Cleanup(s.Close)
 
 	with := func(c *Config) {
-		c.TLS = TLS{CAFile: ca.file, CertFile: path("client.pem"), KeyFile: path("client.key"), ServerName: "store.test"}
+		c.TLS = httpclient.TLS{CAFile: ca.file, CertFile: path("client.pem"), KeyFile: path("client.key"), ServerName: "store.test"}
 	}
 	c := client(t, s.URL, with)
 	for _, name := range []string{"first", "second"} {

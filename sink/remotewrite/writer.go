@@ -51,7 +51,7 @@ func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	client, err := remote.New(name, cfg.Config, set)
+	client, err := remote.New(name, cfg.Config, log, set)
 	if err != nil {
 		return nil, err
 	}

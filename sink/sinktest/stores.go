@@ -5,8 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
+
+	"github.com/gofrs/flock"
 )
 
 // StartVictoriaMetrics starts a single-node VictoriaMetrics of the version in
@@ -111,14 +112,11 @@ func build(t testing.TB, app string) string {
 	}
 	// Tests of several packages run at the same time, and a program that is
 	// being written cannot be run.
-	lock, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
+	lock := flock.New(filepath.Join(dir, ".lock"))
+	if err := lock.Lock(); err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
 	path := filepath.Join(dir, app)
 	cmd := exec.Command("go", "build", "-o", path, "github.com/VictoriaMetrics/VictoriaMetrics/app/"+app)
 	cmd.Dir = root

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -32,6 +33,10 @@ type field struct {
 	unit   string
 	secret bool
 	when   string // counts only where the key `type` beside it says so
+
+	// was lists keys of a section that once stood beside the section itself:
+	// who still writes them there is told where they are now.
+	was []string
 }
 
 // fields lists the keys of a struct type in the order of declaration. A field
@@ -65,6 +70,7 @@ func fields(t reflect.Type) []field {
 			unit:   sf.Tag.Get("unit"),
 			secret: sf.Tag.Get("secret") == "true",
 			when:   sf.Tag.Get("when"),
+			was:    splitList(sf.Tag.Get("was")),
 		})
 	}
 	return all
@@ -149,6 +155,7 @@ type leaf struct {
 	field
 	path  string
 	value reflect.Value
+	old   string // the path that it had before; "" if it has always had this one
 }
 
 // leaves lists the settings below v, a struct, with their dotted paths. The
@@ -159,7 +166,13 @@ func leaves(v reflect.Value, prefix string) []leaf {
 	for _, f := range fields(v.Type()) {
 		fv := v.FieldByIndex(f.index)
 		if f.shape == section {
-			all = append(all, leaves(fv, prefix+f.name+".")...)
+			below := leaves(fv, prefix+f.name+".")
+			for i := range below {
+				if slices.Contains(f.was, below[i].name) {
+					below[i].old = prefix + below[i].name
+				}
+			}
+			all = append(all, below...)
 			continue
 		}
 		all = append(all, leaf{field: f, path: prefix + f.name, value: fv})

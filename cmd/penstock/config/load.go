@@ -104,10 +104,13 @@ func loadEnv(env []string, known []leaf, origins Origins) Faults {
 			if kubernetes && kubernetesLinks.MatchString(name) {
 				continue
 			}
-			faults = append(faults, Fault{
-				Origin:  "environment " + name,
-				Problem: "unknown setting" + suggest(name, names),
-			})
+			problem := "unknown setting" + suggest(name, names)
+			for _, l := range known {
+				if l.old != "" && envName(l.old) == name {
+					problem = "is now " + envName(l.path)
+				}
+			}
+			faults = append(faults, Fault{Origin: "environment " + name, Problem: problem})
 			continue
 		}
 		faults = append(faults, setLeaf(l, value, "environment "+name, origins)...)
@@ -125,7 +128,13 @@ next:
 				continue next
 			}
 		}
-		faults = append(faults, Fault{"flag " + s.Flag, s.Key, "unknown key" + meantPath(known, s.Key)})
+		problem := "unknown key" + meantPath(known, s.Key)
+		for _, l := range known {
+			if l.old == s.Key {
+				problem = "is now " + l.path
+			}
+		}
+		faults = append(faults, Fault{"flag " + s.Flag, s.Key, problem})
 	}
 	return faults
 }

@@ -213,3 +213,30 @@ func TestListsAndTablesInOneLine(t *testing.T) {
 		t.Errorf("got %v", faults)
 	}
 }
+
+// A key that has moved is named with its new place, wherever it is set.
+func TestMovedKeys(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "penstock.yaml")
+	put(t, file, `
+enrichment:
+  sources:
+    - {type: http, name: web, http: {url: "http://h/", ca_file: /x}}
+  lookup: {type: http, http: {url: "http://h/{device}", cert_file: /x}}
+`)
+	_, _, err := Load(Sources{
+		File:  file,
+		Env:   []string{"PENSTOCK_ENRICHMENT_LOOKUP_HTTP_KEY_FILE=/x"},
+		Flags: []Setting{{Key: "enrichment.lookup.http.ca_file", Value: "/x", Flag: "--set"}},
+	})
+	for _, want := range []string{
+		"enrichment.sources[0].http.ca_file: is now tls.ca_file",
+		"enrichment.lookup.http.cert_file: is now tls.cert_file",
+		"PENSTOCK_ENRICHMENT_LOOKUP_HTTP_KEY_FILE: is now PENSTOCK_ENRICHMENT_LOOKUP_HTTP_TLS_KEY_FILE",
+		"enrichment.lookup.http.ca_file: is now enrichment.lookup.http.tls.ca_file",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in\n%v", want, err)
+		}
+	}
+}

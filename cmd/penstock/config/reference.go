@@ -36,11 +36,11 @@ func Reference() []Group {
 	for _, f := range fields(v.Type()) {
 		fv := v.FieldByIndex(f.index)
 		if f.shape == records {
-			all = append(all, Group{Name: f.name, Help: f.help, Keys: describeLeaf(leaf{f, f.name, fv})})
+			all = append(all, Group{Name: f.name, Help: f.help, Keys: describeLeaf(leaf{field: f, path: f.name, value: fv})})
 			continue
 		}
 		if f.shape != section {
-			top.Keys = append(top.Keys, describeLeaf(leaf{f, f.name, fv})...)
+			top.Keys = append(top.Keys, describeLeaf(leaf{field: f, path: f.name, value: fv})...)
 			continue
 		}
 		g := Group{Name: f.name, Help: f.help}

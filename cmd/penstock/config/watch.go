@@ -4,10 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
-	"path/filepath"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
+	"github.com/penstock-io/penstock/internal/filewatch"
 )
 
 const (
@@ -48,54 +47,10 @@ func (w *Watcher) sum() [sha256.Size]byte {
 // done. A change that is undone within the debounce time is none. It is
 // called once.
 func (w *Watcher) Run(ctx context.Context, log *slog.Logger, changed func()) {
-	dirs, err := fsnotify.NewWatcher()
-	if err != nil {
-		log.Warn("cannot watch the configuration file, it is polled only", "file", w.file, "interval", w.poll, "error", err)
-		dirs = &fsnotify.Watcher{} // its channels are nil and never ready
-	} else {
-		defer func() { _ = dirs.Close() }()
-	}
-	// Directories are watched, not the file: it may be replaced, or vanish and
-	// come back. Watching what is watched already does nothing; a directory
-	// that is not there now is tried again at the next look.
-	watch := func() {
-		if err != nil {
-			return
-		}
-		_ = dirs.Add(filepath.Dir(w.file))
-		if real, err := filepath.EvalSymlinks(w.file); err == nil {
-			_ = dirs.Add(filepath.Dir(real))
-		}
-	}
-	look := func() {
-		watch()
+	filewatch.File{Path: w.file, Quiet: debounce, Poll: w.poll, Look: func() {
 		if now := w.sum(); now != w.seen {
 			w.seen = now
 			changed()
 		}
-	}
-	look() // what happened between NewWatcher and now
-
-	poll := time.NewTicker(w.poll)
-	defer poll.Stop()
-	quiet := time.NewTimer(0)
-	defer quiet.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-poll.C:
-			look()
-		case <-quiet.C:
-			look()
-		case _, ok := <-dirs.Events:
-			if !ok {
-				return
-			}
-			// Whichever file it was: with links, any may be this one's.
-			quiet.Reset(debounce)
-		case err := <-dirs.Errors:
-			log.Warn("cannot watch the configuration file as it should be", "file", w.file, "error", err)
-		}
-	}
+	}}.Run(ctx, log)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -138,6 +139,10 @@ next:
 				particular[name] = entry.Key
 			}
 			continue next
+		}
+		if i := slices.IndexFunc(known, func(f field) bool { return slices.Contains(f.was, name) }); i >= 0 {
+			d.fault(entry.Key, join(path, name), "is now %s.%s", known[i].name, name)
+			continue
 		}
 		d.fault(entry.Key, join(path, name), "unknown key%s", meant(d.root, known, path, name))
 	}

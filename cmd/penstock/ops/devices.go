@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/penstock-io/penstock/enrich"
+	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -75,7 +76,7 @@ func (h *devices) describe(w http.ResponseWriter, name string) {
 // name returns the device of the path, or answers and returns false.
 func (h *devices) name(w http.ResponseWriter, r *http.Request) (string, bool) {
 	name := r.PathValue("device")
-	if err := enrich.CheckDevice(name); err != nil {
+	if err := row.CheckDevice(name); err != nil {
 		invalidDevice.Answer(w, err.Error())
 		return "", false
 	}
@@ -111,7 +112,7 @@ func (h *devices) put(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client has gone
 	}
-	labels, err := enrich.ParseLabels(body, "")
+	labels, err := row.ParseLabels(body, "")
 	if err != nil {
 		invalidLabels.Answer(w, err.Error())
 		return
