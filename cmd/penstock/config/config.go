@@ -153,17 +153,16 @@ func (l Log) Validate() error {
 // checkExposure refuses to serve whoever comes by from elsewhere, unless that
 // was said.
 func (c Config) checkExposure() error {
-	if c.Access.Enabled() || c.Access.Anonymous {
+	if c.Access.Enabled() {
 		return nil
 	}
-	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, " +
-		"or set access.anonymous: true to let in everybody who reaches it"
+	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, or set"
 	var errs []error
-	if !isLoopback(c.Listen) {
-		errs = append(errs, fmt.Errorf("listen: %s %s", c.Listen, mend))
+	if !isLoopback(c.Listen) && !c.Access.Anonymous {
+		errs = append(errs, fmt.Errorf("listen: %s %s access.anonymous: true to let everybody send who reaches it", c.Listen, mend))
 	}
 	if !isLoopback(c.OpsListen) && !c.Access.OperatorIsOpen() {
-		errs = append(errs, fmt.Errorf("ops_listen: %s %s", c.OpsListen, mend))
+		errs = append(errs, fmt.Errorf("ops_listen: %s %s access.operator: open to let everybody read and change everything who reaches it", c.OpsListen, mend))
 	}
 	return errors.Join(errs...)
 }
