@@ -47,12 +47,13 @@ screenshots: ## Open each page of vmui on the demo's data: pictures in build/scr
 test: ## Run all tests with the race detector
 	.ci/install
 	$(GO) test -race ./...
+	$(GO) test ./sink/delivery/progress
 	$(GO) test -C bench/peers ./...
 	$(GO) test -C bench/gate -race ./...
 
 test-faults: ## The long forms of the fault tests (kill -9, power cuts, full disks, torn logs, networks); takes root and an hour
 	.ci/install
-	PENSTOCK_FAULTS=1 $(GO) test -count=1 -v -timeout 90m -run 'TornTail|GarbageSectors|BitFlips|Crashes|EveryCallFails|KillNine|PowerCut|StoreAway|JournalDiskFull|SyncError|RemoteFaults|StoreKilled' ./ingest/journal ./cmd/penstock/e2e
+	PENSTOCK_FAULTS=1 $(GO) test -count=1 -v -timeout 90m -run 'TornTail|GarbageSectors|BitFlips|Crashes|EveryCallFails|KillNine|PowerCut|StoreAway|JournalDiskFull|SyncError|RemoteFaults|StoreKilled|FilteredSinkAway' ./ingest/journal ./cmd/penstock/e2e
 
 lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
@@ -74,7 +75,7 @@ bench-gate: bin/bench-gate ## Compare the benchmarks with those of BASE=ref, by 
 	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)'
 
 # The flags of the short gate.
-SHORT := -short -rounds 7 -max-rounds 14 -pairs 8 -cpu 0.15 -bench 'Decode|Enrich/devices=10000$$|JournalAppend|HandOver|store=none'
+SHORT := -short -rounds 7 -max-rounds 14 -pairs 8 -cpu 0.15 -bench 'Decode|Enrich/devices=10000$$|JournalAppend|HandOver|store=none|FilteredAway'
 
 bench-gate-short: bin/bench-gate ## The same in a minute or two: allocations, and CPU where a stage takes 15 % more
 	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)' $(SHORT)
