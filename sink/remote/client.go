@@ -31,7 +31,7 @@ type Client struct {
 
 	http      *http.Client
 	transport *http.Transport
-	witness   *witness
+	restarts  *restartDetector
 
 	requests, bytes *metrics.Counter
 }
@@ -52,12 +52,12 @@ func New(sinkName string, cfg Config, log *slog.Logger, set *metrics.Set) (*Clie
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
-	c := &Client{url: u, timeout: cfg.Timeout, credentials: credentials, witness: newWitness()}
+	c := &Client{url: u, timeout: cfg.Timeout, credentials: credentials, restarts: newRestartDetector()}
 	c.requests = set.NewCounter(fmt.Sprintf("penstock_sink_requests_total{sink=%q}", sinkName))
 	c.bytes = set.NewCounter(fmt.Sprintf("penstock_sink_request_bytes_total{sink=%q}", sinkName))
 	c.transport = &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         c.witness.dial,
+		DialContext:         c.restarts.dial,
 		TLSClientConfig:     settings,
 		TLSHandshakeTimeout: 10 * time.Second,
 		// Where the store sends them; what is sent is compressed by the rooms.
@@ -66,7 +66,7 @@ func New(sinkName string, cfg Config, log *slog.Logger, set *metrics.Set) (*Clie
 		MaxIdleConnsPerHost:    maxConnections,
 		MaxResponseHeaderBytes: 64 << 10,
 		WriteBufferSize:        64 << 10,
-		// An idle connection is what the witness watches: the store may end
+		// An idle connection is what the detector watches: the store may end
 		// it, we do not.
 		IdleConnTimeout: 0,
 	}
@@ -84,7 +84,7 @@ func (c *Client) URL() *url.URL {
 }
 
 // Lost returns the channel of sink.Volatile.
-func (c *Client) Lost() <-chan struct{} { return c.witness.lost }
+func (c *Client) Lost() <-chan struct{} { return c.restarts.lost }
 
 // errInDoubt is the end of a request whose success may not have survived it.
 var errInDoubt = errors.New("the store broke a connection while it took the write, which is sent again")
@@ -98,7 +98,7 @@ var errInDoubt = errors.New("the store broke a connection while it took the writ
 func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	generation := c.witness.generation.Load()
+	generation := c.restarts.generation.Load()
 	var used *conn
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		under := info.Conn
@@ -123,7 +123,7 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 	c.credentials.Apply(req)
 	c.requests.Inc()
 	c.bytes.Add(len(body))
-	defer c.witness.watch()()
+	defer c.restarts.watch()()
 	resp, err := c.http.Do(req.WithContext(ctx))
 	defer func() {
 		// The transport may still read what the caller wants back.
@@ -144,7 +144,7 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 	if err := c.verdict(target, resp); err != nil {
 		return err
 	}
-	if c.witness.generation.Load() != generation {
+	if c.restarts.generation.Load() != generation {
 		return errInDoubt
 	}
 	return nil
@@ -154,5 +154,5 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 // request may be on its way.
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
-	c.witness.close()
+	c.restarts.close()
 }
