@@ -179,7 +179,7 @@ func TestFilteredAndAway(t *testing.T) {
 	}
 	s, run := newFilteredAway(t)
 	run(n)
-	if got := s.progress.Spans(); got > 300 {
+	if got := s.lanes.progress.Spans(); got > 300 {
 		t.Errorf("%d spans after %d records", got, n)
 	}
 	if l := s.Ledger(); l.Accepted != uint64(n) || l.InFlight()+l.Filtered != uint64(n) {

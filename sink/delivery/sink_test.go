@@ -259,11 +259,11 @@ func TestStoreAway(t *testing.T) {
 		for range n / 100 {
 			offer(s, log, pool, 100)
 			time.Sleep(10 * time.Millisecond)
-			s.mu.Lock()
-			if held := s.held(); held > s.cfg.MemoryBytes+64<<10 {
+			s.lanes.mu.Lock()
+			if held := s.lanes.held(); held > s.cfg.MemoryBytes+64<<10 {
 				t.Errorf("holds %d bytes", held)
 			}
-			s.mu.Unlock()
+			s.lanes.mu.Unlock()
 		}
 		if s.Err() == nil {
 			t.Error("a failing store is not reported")
