@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 func writeFile(t *testing.T, text string) string {
@@ -32,8 +34,8 @@ func TestLaterLayersWin(t *testing.T) {
 	file := writeFile(t, "listen: 127.0.0.1:1\nops_listen: 127.0.0.1:2\nshutdown_timeout: 3s\nlog: {level: warn}\n")
 	env := []string{"PENSTOCK_OPS_LISTEN=127.0.0.1:3", "PENSTOCK_SHUTDOWN_TIMEOUT=4s", "PENSTOCK_LOG_FORMAT=json"}
 	flags := []Setting{
-		{"shutdown_timeout", "5s", "--set"},
-		{"shutdown_timeout", "6s", "--set"},
+		{Key: "shutdown_timeout", Value: "5s", Flag: "--set"},
+		{Key: "shutdown_timeout", Value: "6s", Flag: "--set"},
 	}
 	got, origins, err := Load(Sources{File: file, Env: env, Flags: flags})
 	if err != nil {
@@ -54,8 +56,8 @@ func TestLaterLayersWin(t *testing.T) {
 		"log.level":        file + ":4",
 		"data_dir":         "",
 	} {
-		if origins.of(key) != origin {
-			t.Errorf("origin of %s: got %q, want %q", key, origins.of(key), origin)
+		if origins[key] != origin {
+			t.Errorf("origin of %s: got %q, want %q", key, origins[key], origin)
 		}
 	}
 }
@@ -71,10 +73,10 @@ func TestFaultsOfAllLayers(t *testing.T) {
 			"PENSTOCK_ENRICHMENT_SOURCES=a.csv", "OTHER_X=1",
 		},
 		Flags: []Setting{
-			{"pool.worker", "1", "--set"},
-			{"workers", "1", "--set"},
-			{"log", "x", "--set"},
-			{"pool.duplicate_devices", "many", "--set"},
+			{Key: "pool.worker", Value: "1", Flag: "--set"},
+			{Key: "workers", Value: "1", Flag: "--set"},
+			{Key: "log", Value: "x", Flag: "--set"},
+			{Key: "pool.duplicate_devices", Value: "many", Flag: "--set"},
 		},
 	})
 	want := strings.ReplaceAll(strings.TrimSpace(`
@@ -87,15 +89,15 @@ flag --set: pool.worker: unknown key; did you mean pool.workers?
 flag --set: workers: unknown key; did you mean pool.workers?
 flag --set: log: unknown key; it is a section, set a key of it such as log.level
 flag --set: pool.duplicate_devices: must be a whole number, got "many"
-FILE:1: listen: must be host:port such as 127.0.0.1:8080, got "nowhere"
-environment PENSTOCK_OPS_LISTEN: ops_listen: port must be a number from 0 to 65535, got "x"
 FILE:3: log.level: must be debug, info, warn or error, got "loud"
 FILE:5: pool.workers: must be between 0 (one per CPU) and 1024, got -1
+FILE:1: listen: must be host:port such as 127.0.0.1:8080, got "nowhere"
+environment PENSTOCK_OPS_LISTEN: ops_listen: port must be a number from 0 to 65535, got "x"
 `), "FILE", file)
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	if _, ok := AsFaults(err); !ok {
+	if len(settings.AsFaults(err)) == 0 {
 		t.Errorf("the error is a %T, not Faults", err)
 	}
 }
@@ -117,7 +119,7 @@ func TestValidate(t *testing.T) {
 		{"listen: 127.0.0.1:9\nops_listen: 127.0.0.1:9", "FILE:2: ops_listen: must differ from listen, both are 127.0.0.1:9"},
 		{"listen: 127.0.0.1:99999", `FILE:1: listen: port must be a number from 0 to 65535, got "99999"`},
 		{`data_dir: ""`, "FILE:1: data_dir: must name a directory"},
-		{"shutdown_timeout: 0", "FILE:1: shutdown_timeout: must be more than 0, got 0s"},
+		{"shutdown_timeout: 0", "FILE:1: shutdown_timeout: must be at least 1ms, got 0s"},
 		{"log: {format: xml}", `FILE:1: log.format: must be text or json, got "xml"`},
 		{"enrichment:\n  sources:\n  - path: a.csv\n  - format: csv", "FILE:4: enrichment.sources[1].path: must be set"},
 	} {
@@ -135,7 +137,7 @@ func TestValidate(t *testing.T) {
 
 func TestFileThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
-	large := writeFile(t, strings.Repeat("# x\n", maxFile/4+1))
+	large := writeFile(t, strings.Repeat("# x\n", 1<<20/4+1))
 	for name, want := range map[string]string{
 		filepath.Join(dir, "none.yaml"): "cannot read the configuration: no such file or directory",
 		dir:                             "cannot read the configuration: is a directory",
@@ -152,7 +154,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 // its variable, which also shows that no two share one.
 func TestEnvironmentReachesEverySetting(t *testing.T) {
 	seen := map[string]string{}
-	for _, g := range Reference() {
+	for _, g := range schema.Reference(Default()) {
 		for _, k := range g.Keys {
 			if k.Env == "" {
 				continue
@@ -184,32 +186,10 @@ func TestKubernetesLinks(t *testing.T) {
 		t.Errorf("in a pod: %v", err)
 	}
 	_, _, err := Load(Sources{Env: links})
-	if f, _ := AsFaults(err); len(f) != len(links) {
+	if f := settings.AsFaults(err); len(f) != len(links) {
 		t.Errorf("outside of a pod: %d faults, want %d: %v", len(f), len(links), err)
 	}
 	if _, _, err := Load(Sources{Env: []string{"KUBERNETES_SERVICE_HOST=10.0.0.3", "PENSTOCK_PROT=1"}}); err == nil {
 		t.Error("in a pod any variable is passed over")
-	}
-}
-
-func TestListsAndTablesInOneLine(t *testing.T) {
-	s := sample{Names: []string{"default"}}
-	known := leaves(reflect.ValueOf(&s).Elem(), "")
-	origins := Origins{}
-	faults := loadFlags([]Setting{
-		{"names", "a, b", "--set"},
-		{"labels", "site=north, room=a=b", "--set"},
-		{"inner.token", "secret,with=signs", "--set"},
-	}, known, origins)
-	if len(faults) > 0 {
-		t.Fatal(faults)
-	}
-	if !reflect.DeepEqual(s.Names, []string{"a", "b"}) || s.Inner.Token != "secret,with=signs" ||
-		!reflect.DeepEqual(s.Labels, map[string]string{"site": "north", "room": "a=b"}) {
-		t.Errorf("got %+v", s)
-	}
-	faults = loadFlags([]Setting{{"labels", "site", "--set"}, {"inner.token", "(set)", "--set"}, {"inner.pin", "12x34", "--set"}}, known, origins)
-	if len(faults) != 3 || strings.Contains(faults.Error(), "12x34") {
-		t.Errorf("got %v", faults)
 	}
 }

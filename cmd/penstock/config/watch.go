@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/penstock-io/penstock/internal/settings/layers"
 )
 
 const (
@@ -37,7 +39,7 @@ func NewWatcher(file string) *Watcher {
 
 // sum identifies what the file says. A file that cannot be read says nothing.
 func (w *Watcher) sum() [sha256.Size]byte {
-	text, err := readFile(w.file)
+	text, err := layers.ReadFile(w.file)
 	if err != nil {
 		return [sha256.Size]byte{}
 	}

@@ -1,4 +1,4 @@
-package config
+package layers
 
 import (
 	"reflect"
@@ -13,23 +13,22 @@ type kinds struct {
 
 type kindItem struct {
 	Type  string    `yaml:"type"`
-	Size  int64     `yaml:"size" unit:"bytes"`
+	Size  int64     `yaml:"size" unit:"bytes" default:"1MiB"`
 	Round kindRound `yaml:"round" when:"round"`
 	Flat  kindFlat  `yaml:"flat" when:"flat"`
 }
 
 type kindRound struct {
-	Radius int `yaml:"radius"`
+	Radius int `yaml:"radius" default:"1"`
 }
 
 type kindFlat struct {
-	Sides  int    `yaml:"sides"`
+	Sides  int    `yaml:"sides" default:"4"`
 	Secret string `yaml:"secret" secret:"true"`
 }
 
 // SetDefaults makes round things small.
 func (k *kindItem) SetDefaults() {
-	*k = kindItem{Type: k.Type, Size: 1 << 20, Round: kindRound{1}, Flat: kindFlat{Sides: 4}}
 	if k.Type == "round" {
 		k.Size = 1 << 10
 	}
@@ -39,7 +38,7 @@ func TestElementsHaveTheDefaultsOfTheirType(t *testing.T) {
 	t.Parallel()
 	var got kinds
 	v := reflect.ValueOf(&got).Elem()
-	faults := loadYAML("f.yaml", []byte(`
+	faults := Schema{}.loadYAML("f.yaml", []byte(`
 items:
 - size: 5          # type may stand last
   flat: &f {secret: s}
@@ -72,7 +71,7 @@ items:
 func TestSectionsOfAnotherTypeAreFaults(t *testing.T) {
 	t.Parallel()
 	var got kinds
-	faults := loadYAML("f.yaml", []byte("items:\n- type: round\n  flat: {sides: x}\n- flat: {side: 1}\n"), reflect.ValueOf(&got).Elem(), Origins{})
+	faults := Schema{}.loadYAML("f.yaml", []byte("items:\n- type: round\n  flat: {sides: x}\n- flat: {side: 1}\n"), reflect.ValueOf(&got).Elem(), Origins{})
 	want := strings.TrimSpace(`
 f.yaml:3: items[0].flat.sides: must be a whole number, got "x"
 f.yaml:3: items[0].flat: is for type flat, and the type here is round
