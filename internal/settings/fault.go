@@ -58,6 +58,17 @@ func (f *Faults) Add(key, format string, args ...any) {
 	*f = append(*f, Fault{Key: key, Detail: fmt.Sprintf(format, args...)})
 }
 
+// AddError notes err, which is a Fault with a key of its own or a sentence about
+// the key.
+func (f *Faults) AddError(key string, err error) {
+	var own Fault
+	if errors.As(err, &own) {
+		*f = append(*f, own)
+		return
+	}
+	f.Add(key, "%s", err)
+}
+
 // Under notes the faults of what stands below the key. A fault without a key
 // is the key's own.
 func (f *Faults) Under(key string, below Faults) {

@@ -202,3 +202,9 @@ func formatDuration(d time.Duration) string {
 	}
 	return s
 }
+
+// Size is a number of bytes that is written with its unit, in messages.
+type Size int64
+
+// String writes 4MiB.
+func (s Size) String() string { return formatSize(int64(s)) }

@@ -105,7 +105,7 @@ low: must be at most high (1), got 5`)
 	}
 	bad.Low = -1 // one fault for a key: what Check would say is then of no use
 	bad.High = -2
-	if err := Validate(bad); strings.Count(err.Error(), "low: ") != 1 || !strings.HasPrefix(err.Error(), "low: must be at least 0, got -1\n") {
+	if err := Validate(bad); strings.Count(err.Error(), "low: ") != 1 || !strings.HasPrefix(err.Error(), "low: must be 0 or more, got -1\n") {
 		t.Errorf("got\n%v", err)
 	}
 }

@@ -146,26 +146,26 @@ func (l limits) verb() string {
 
 // Limits says which values are allowed; it is empty if all are.
 func (l limits) Limits() string {
-	var text string
+	least, or := l.min, ""
+	switch {
+	case l.zero != "" && l.min == "0":
+		least = "0 (" + l.zero + ")"
+	case l.zero != "":
+		or = "0 (" + l.zero + ") or "
+	}
 	switch {
 	case len(l.oneOf) > 0:
-		text = Either(l.oneOf)
+		return Either(l.oneOf)
 	case l.match != "":
-		text = "as in " + l.match
+		return "as in " + l.match
 	case l.min != "" && l.max != "":
-		text = fmt.Sprintf("between %s and %s", l.min, l.max)
+		return fmt.Sprintf("%sbetween %s and %s", or, least, l.max)
+	case l.min == "0":
+		return least + " or more"
 	case l.min != "":
-		text = "at least " + l.min
+		return or + "at least " + l.min
 	case l.max != "":
-		text = "at most " + l.max
-	default:
-		return ""
+		return or + "at most " + l.max
 	}
-	if l.zero != "" && (l.min != "0" || l.max != "") {
-		return fmt.Sprintf("0 (%s) or %s", l.zero, text)
-	}
-	if l.zero != "" {
-		return fmt.Sprintf("0 (%s) or more", l.zero)
-	}
-	return text
+	return ""
 }

@@ -32,6 +32,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 )
 
@@ -88,7 +89,7 @@ type storeMetrics struct {
 // cut off: it was never synced, so its event is still in the journal. Metrics
 // go to set. Nobody else may have the same directory open.
 func Open(root, name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
 	s := &Store{

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // maxConnections bounds the connections to the store; a sink has at most 64
@@ -40,12 +42,12 @@ type Client struct {
 // needs of the environment and of files must be there, though. Its metrics are
 // registered in set.
 func New(sinkName string, cfg Config, set *metrics.Set) (*Client, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	u, err := cfg.parseURL()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("url: %w", err)
 	}
 	c := &Client{url: u, timeout: cfg.Timeout, username: cfg.Username, headers: map[string]Secret{}, witness: newWitness()}
 	c.requests = set.NewCounter(fmt.Sprintf("penstock_sink_requests_total{sink=%q}", sinkName))
@@ -64,14 +66,14 @@ func New(sinkName string, cfg Config, set *metrics.Set) (*Client, error) {
 	for name, file := range cfg.HeaderFiles {
 		c.headers[http.CanonicalHeaderKey(name)] = secret("header_files."+name, "", file)
 	}
-	settings, err := cfg.TLS.settings()
+	tlsConfig, err := cfg.TLS.settings()
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	c.transport = &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         c.witness.dial,
-		TLSClientConfig:     settings,
+		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 10 * time.Second,
 		// Where the store sends them; what is sent is compressed by the rooms.
 		DisableCompression:     true,

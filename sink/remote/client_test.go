@@ -18,6 +18,8 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/sink"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // serve starts a server until the test ends.
@@ -145,7 +147,7 @@ func TestSecretsStayHidden(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"http://u:hunter2@host/", "ht tp://hunter2", "hunter2"} {
-		if err := (Config{URL: url, Timeout: time.Second}).Validate(); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if err := settings.Validate(Config{URL: url, Timeout: time.Second}); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -266,7 +268,7 @@ func TestConfigFaults(t *testing.T) {
 	t.Parallel()
 	good := DefaultConfig()
 	good.URL = "https://store.example/api/v1/write"
-	if err := good.Validate(); err != nil {
+	if err := settings.Validate(good); err != nil {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Config){

@@ -2,12 +2,13 @@ package remote
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Config holds the settings of a connection to a store behind HTTP. Rooms
@@ -18,7 +19,7 @@ type Config struct {
 
 	// Timeout bounds one request, from the connection to the end of the
 	// answer.
-	Timeout time.Duration `yaml:"timeout" default:"30s" help:"Longest time that one request may take, from the connection to the answer."`
+	Timeout time.Duration `yaml:"timeout" default:"30s" min:"10ms" max:"10m" help:"Longest time that one request may take, from the connection to the answer."`
 
 	Username     string `yaml:"username" help:"User for basic authentication. Empty: none."`
 	Password     string `yaml:"password" secret:"true" help:"Password for basic authentication. May contain ${VARIABLE}, which is taken from the environment."`
@@ -45,56 +46,50 @@ type TLS struct {
 }
 
 // DefaultConfig returns the settings that need nothing but a URL.
-func DefaultConfig() Config { return Config{Timeout: 30 * time.Second} }
+func DefaultConfig() Config { return settings.Default[Config]() }
 
-// Validate returns all faults of the settings, joined. It does not look at
-// files or at the environment; New does.
-func (c Config) Validate() error {
-	var errs []error
-	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+// Check notes what no tag says. It does not look at files or at the
+// environment; New does.
+func (c Config) Check(f *settings.Faults) {
 	if _, err := c.parseURL(); err != nil {
-		errs = append(errs, err)
-	}
-	if c.Timeout < 10*time.Millisecond || c.Timeout > 10*time.Minute {
-		fault("timeout: must be between 10ms and 10m, got %s", c.Timeout)
+		f.Add("url", "%s", err)
 	}
 	if c.Password != "" && c.PasswordFile != "" {
-		fault("password_file: must not be set beside password")
+		f.Add("password_file", "must not be set beside password")
 	}
 	if c.Username == "" && (c.Password != "" || c.PasswordFile != "") {
-		fault("username: must be set where there is a password")
+		f.Add("username", "must be set where there is a password")
 	}
 	if c.BearerToken != "" && c.BearerTokenFile != "" {
-		fault("bearer_token_file: must not be set beside bearer_token")
+		f.Add("bearer_token_file", "must not be set beside bearer_token")
 	}
 	if c.Username != "" && (c.BearerToken != "" || c.BearerTokenFile != "") {
-		fault("bearer_token: must not be set beside username: a request has one Authorization")
+		f.Add("bearer_token", "must not be set beside username: a request has one Authorization")
 	}
 	seen := map[string]string{}
 	for key, headers := range map[string]map[string]string{"headers": c.Headers, "header_files": c.HeaderFiles} {
 		for name, value := range headers {
-			canonical := http.CanonicalHeaderKey(name)
+			at, canonical := key+"."+name, http.CanonicalHeaderKey(name)
 			switch {
 			case !headerName.MatchString(name):
-				fault("%s.%s: is not the name of a header", key, name)
+				f.Add(at, "is not the name of a header")
 			case reserved(canonical):
-				fault("%s.%s: is set by Penstock itself", key, name)
+				f.Add(at, "is set by Penstock itself")
 			case canonical == "Authorization" && (c.Username != "" || c.BearerToken != "" || c.BearerTokenFile != ""):
-				fault("%s.%s: must not be set beside username or bearer_token", key, name)
+				f.Add(at, "must not be set beside username or bearer_token")
 			case seen[canonical] != "":
-				fault("%s.%s: is given twice", key, name)
+				f.Add(at, "is given twice")
 			case !validHeaderValue(value):
-				fault("%s.%s: the value has characters that a header cannot have", key, name)
+				f.Add(at, "the value has characters that a header cannot have")
 			case key == "header_files" && value == "":
-				fault("%s.%s: must name a file", key, name)
+				f.Add(at, "must name a file")
 			}
 			seen[canonical] = key
 		}
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		fault("tls.key_file: must be set together with tls.cert_file")
+		f.Add("tls.key_file", "must be set together with tls.cert_file")
 	}
-	return errors.Join(errs...)
 }
 
 // headerName is a token of RFC 9110.
@@ -116,15 +111,15 @@ func reserved(name string) bool {
 
 func (c Config) parseURL() (*url.URL, error) {
 	if c.URL == "" {
-		return nil, errors.New("url: must be set")
+		return nil, errors.New("must be set")
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		// The error of url.Parse would repeat what may be a password.
-		return nil, errors.New("url: must be http://HOST/PATH or https://HOST/PATH")
+		return nil, errors.New("must be http://HOST/PATH or https://HOST/PATH")
 	}
 	if u.User != nil {
-		return nil, errors.New("url: must not contain a user: use username and password")
+		return nil, errors.New("must not contain a user: use username and password")
 	}
 	return u, nil
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Secret is a value that is given as it is, by the environment, or by a file.
@@ -38,7 +40,7 @@ func NewSecret(key, value, file string) (Secret, error) {
 		return v
 	})
 	if len(missing) > 0 {
-		return s, fmt.Errorf("%s: the environment has no variable %s", key, strings.Join(missing, ", "))
+		return s, settings.Fault{Key: key, Detail: "the environment has no variable " + strings.Join(missing, ", ")}
 	}
 	return s, nil
 }

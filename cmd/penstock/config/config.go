@@ -54,7 +54,7 @@ type Config struct {
 // Log says how much is logged and in which form.
 type Log struct {
 	// Level is debug, info, warn or error.
-	Level string `yaml:"level" default:"info" oneof:"debug,info,warn,error" help:"Least severity that is logged: debug, info, warn or error."`
+	Level string `yaml:"level" default:"info" oneof:"debug,info,warn,error" help:"Least severity that is logged."`
 
 	// Format is text or json.
 	Format string `yaml:"format" default:"text" oneof:"text,json" help:"Form of a log line: text (key=value) or json."`
@@ -93,10 +93,6 @@ var intro string
 // Reference returns the page docs/configuration.md.
 func Reference() string { return layers.Markdown(intro, schema.Reference(Default())) }
 
-// maxFuture is how far ahead of the clock VictoriaMetrics' engine takes
-// samples (its -futureRetention); what is beyond it drops without a word.
-const maxFuture = 48 * time.Hour
-
 // Check notes what the sections must be to one another.
 func (c Config) Check(f *settings.Faults) {
 	checkAddress(f, "listen", c.Listen)
@@ -106,9 +102,6 @@ func (c Config) Check(f *settings.Faults) {
 	}
 	if c.DataDir == "" {
 		f.Add("data_dir", "must name a directory")
-	}
-	if c.Limits.MaxFuture > maxFuture {
-		f.Add("limits.max_future", "must be at most %s, because the store takes nothing further ahead, got %s", maxFuture, c.Limits.MaxFuture)
 	}
 	c.checkSinks(f)
 }
