@@ -56,13 +56,13 @@ func (s *settingFlags) file(p *program) string {
 
 // load puts the configuration together from file, environment and flags.
 func (s *settingFlags) load(p *program) (config.Config, layers.Origins, error) {
-	sources := config.Sources{File: s.file(p), Env: p.env}
+	sources := layers.Sources{File: s.file(p), Env: p.env}
 	for _, entry := range s.Set {
 		key, value, ok := strings.Cut(entry, "=")
 		if !ok {
 			return config.Config{}, nil, usageError{fmt.Errorf("--set %s: must be KEY=VALUE", entry)}
 		}
-		sources.Flags = append(sources.Flags, config.Setting{Key: key, Value: value, Flag: "--set"})
+		sources.Flags = append(sources.Flags, layers.Setting{Key: key, Value: value, Flag: "--set"})
 	}
 	// A flag of its own is more particular than --set, so it comes last.
 	for _, f := range []struct {
@@ -76,7 +76,7 @@ func (s *settingFlags) load(p *program) (config.Config, layers.Origins, error) {
 		{"--log-format", "log.format", s.LogFormat},
 	} {
 		if f.value != nil {
-			sources.Flags = append(sources.Flags, config.Setting{Key: f.key, Value: *f.value, Flag: f.flag})
+			sources.Flags = append(sources.Flags, layers.Setting{Key: f.key, Value: *f.value, Flag: f.flag})
 		}
 	}
 	return config.Load(sources)
@@ -94,7 +94,7 @@ type checkCommand struct {
 
 // Run is called by kong.
 func (c *checkCommand) Run(p *program) error {
-	if _, _, err := config.Load(config.Sources{File: c.File, Env: p.env}); err != nil {
+	if _, _, err := config.Load(layers.Sources{File: c.File, Env: p.env}); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(p.stdout, "%s: ok\n", c.File)

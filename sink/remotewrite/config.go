@@ -1,3 +1,6 @@
+// Package remotewrite is the sink that speaks Prometheus remote write 1.0, to
+// VictoriaMetrics, Prometheus, Mimir, Thanos and Cortex. The way of a write
+// begins in writer.go.
 package remotewrite
 
 import (

@@ -66,19 +66,13 @@ const EnvFile = "PENSTOCK_CONFIG"
 // schema has no renamed key yet.
 var schema = layers.Schema{EnvPrefix: "PENSTOCK_", EnvFile: EnvFile, Renamed: map[string]string{}}
 
-// Sources and Setting are what Load reads.
-type (
-	Sources = layers.Sources
-	Setting = layers.Setting
-)
-
 // Default returns the configuration of a bare `penstock serve`.
 func Default() Config { return settings.Default[Config]() }
 
 // Load fills a Config from all layers and validates it. The error is of type
 // settings.Faults and holds everything that is wrong in any of them; the
 // Config is then of no use.
-func Load(from Sources) (Config, layers.Origins, error) {
+func Load(from layers.Sources) (Config, layers.Origins, error) {
 	cfg := Default()
 	origins, err := schema.Load(&cfg, from)
 	if err != nil {

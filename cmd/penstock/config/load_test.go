@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/internal/settings"
+	"github.com/penstock-io/penstock/internal/settings/layers"
 )
 
 func writeFile(t *testing.T, text string) string {
@@ -21,7 +22,7 @@ func writeFile(t *testing.T, text string) string {
 }
 
 func TestDefaultsAreValid(t *testing.T) {
-	got, _, err := Load(Sources{Env: []string{"HOME=/root", "PENSTOCK_CONFIG=ignored here"}})
+	got, _, err := Load(layers.Sources{Env: []string{"HOME=/root", "PENSTOCK_CONFIG=ignored here"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,11 +34,11 @@ func TestDefaultsAreValid(t *testing.T) {
 func TestLaterLayersWin(t *testing.T) {
 	file := writeFile(t, "listen: 127.0.0.1:1\nops_listen: 127.0.0.1:2\nshutdown_timeout: 3s\nlog: {level: warn}\n")
 	env := []string{"PENSTOCK_OPS_LISTEN=127.0.0.1:3", "PENSTOCK_SHUTDOWN_TIMEOUT=4s", "PENSTOCK_LOG_FORMAT=json"}
-	flags := []Setting{
+	flags := []layers.Setting{
 		{Key: "shutdown_timeout", Value: "5s", Flag: "--set"},
 		{Key: "shutdown_timeout", Value: "6s", Flag: "--set"},
 	}
-	got, origins, err := Load(Sources{File: file, Env: env, Flags: flags})
+	got, origins, err := Load(layers.Sources{File: file, Env: env, Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,13 +67,13 @@ func TestLaterLayersWin(t *testing.T) {
 // shows only in validation.
 func TestFaultsOfAllLayers(t *testing.T) {
 	file := writeFile(t, "listen: nowhere\nhtpp: {}\nlog: {level: loud}\npool:\n  workers: -1\n  queue_bytes: 64M\n")
-	_, _, err := Load(Sources{
+	_, _, err := Load(layers.Sources{
 		File: file,
 		Env: []string{
 			"PENSTOCK_DATADIR=/x", "PENSTOCK_SHUTDOWN_TIMEOUT=10", "PENSTOCK_OPS_LISTEN=127.0.0.1:x",
 			"PENSTOCK_ENRICHMENT_SOURCES=a.csv", "OTHER_X=1",
 		},
-		Flags: []Setting{
+		Flags: []layers.Setting{
 			{Key: "pool.worker", Value: "1", Flag: "--set"},
 			{Key: "workers", Value: "1", Flag: "--set"},
 			{Key: "log", Value: "x", Flag: "--set"},
@@ -105,7 +106,7 @@ environment PENSTOCK_OPS_LISTEN: ops_listen: port must be a number from 0 to 655
 // TestOneFaultPerKey: the file's value is wrong as well, but it is not the one
 // that was meant.
 func TestOneFaultPerKey(t *testing.T) {
-	_, _, err := Load(Sources{File: writeFile(t, "pool: {workers: -1}\n"), Env: []string{"PENSTOCK_POOL_WORKERS=x"}})
+	_, _, err := Load(layers.Sources{File: writeFile(t, "pool: {workers: -1}\n"), Env: []string{"PENSTOCK_POOL_WORKERS=x"}})
 	want := `environment PENSTOCK_POOL_WORKERS: pool.workers: must be a whole number, got "x"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
@@ -124,7 +125,7 @@ func TestValidate(t *testing.T) {
 		{"enrichment:\n  sources:\n  - path: a.csv\n  - format: csv", "FILE:4: enrichment.sources[1].path: must be set"},
 	} {
 		file := writeFile(t, c.text+"\n")
-		_, _, err := Load(Sources{File: file})
+		_, _, err := Load(layers.Sources{File: file})
 		got := ""
 		if err != nil {
 			got = strings.ReplaceAll(err.Error(), file, "FILE")
@@ -143,7 +144,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 		dir:                             "cannot read the configuration: is a directory",
 		large:                           "larger than 1MiB; is it a configuration?",
 	} {
-		_, _, err := Load(Sources{File: name})
+		_, _, err := Load(layers.Sources{File: name})
 		if err == nil || err.Error() != name+": "+want {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -163,7 +164,7 @@ func TestEnvironmentReachesEverySetting(t *testing.T) {
 				t.Errorf("%s and %s share %s", seen[k.Env], k.Path, k.Env)
 			}
 			seen[k.Env] = k.Path
-			_, origins, err := Load(Sources{Env: []string{k.Env + "=" + k.Default}})
+			_, origins, err := Load(layers.Sources{Env: []string{k.Env + "=" + k.Default}})
 			if err != nil {
 				t.Errorf("%s: %v", k.Env, err)
 			} else if origins[k.Path] != "environment "+k.Env {
@@ -182,14 +183,14 @@ func TestKubernetesLinks(t *testing.T) {
 		"PENSTOCK_PORT=tcp://10.0.0.1:8080", "PENSTOCK_PORT_8080_TCP=tcp://10.0.0.1:8080",
 		"PENSTOCK_PORT_8080_TCP_PROTO=tcp", "PENSTOCK_OPS_PORT_8081_TCP_ADDR=10.0.0.2", "PENSTOCK_OPS_SERVICE_HOST=10.0.0.2",
 	}
-	if _, _, err := Load(Sources{Env: append(links, "KUBERNETES_SERVICE_HOST=10.0.0.3")}); err != nil {
+	if _, _, err := Load(layers.Sources{Env: append(links, "KUBERNETES_SERVICE_HOST=10.0.0.3")}); err != nil {
 		t.Errorf("in a pod: %v", err)
 	}
-	_, _, err := Load(Sources{Env: links})
+	_, _, err := Load(layers.Sources{Env: links})
 	if f := settings.AsFaults(err); len(f) != len(links) {
 		t.Errorf("outside of a pod: %d faults, want %d: %v", len(f), len(links), err)
 	}
-	if _, _, err := Load(Sources{Env: []string{"KUBERNETES_SERVICE_HOST=10.0.0.3", "PENSTOCK_PROT=1"}}); err == nil {
+	if _, _, err := Load(layers.Sources{Env: []string{"KUBERNETES_SERVICE_HOST=10.0.0.3", "PENSTOCK_PROT=1"}}); err == nil {
 		t.Error("in a pod any variable is passed over")
 	}
 }

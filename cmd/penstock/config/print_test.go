@@ -36,7 +36,7 @@ func TestPrintIsReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _, err := Load(Sources{File: writeFile(t, string(text))})
+		got, _, err := Load(layers.Sources{File: writeFile(t, string(text))})
 		if err != nil {
 			t.Errorf("%s: %v in\n%s", name, err, text)
 			continue
@@ -54,7 +54,7 @@ func TestPrintIsReadBack(t *testing.T) {
 func TestPrintTellsOrigins(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, "data_dir: here\nenrichment:\n  sources:\n  - path: a.csv\n    format: csv\n  - path: b.csv\n")
-	cfg, origins, err := Load(Sources{File: file, Env: []string{"PENSTOCK_POOL_WORKERS=3"}})
+	cfg, origins, err := Load(layers.Sources{File: file, Env: []string{"PENSTOCK_POOL_WORKERS=3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestPrintTellsOrigins(t *testing.T) {
 			t.Errorf("no line %q in\n%s", want, text)
 		}
 	}
-	again, _, err := Load(Sources{File: writeFile(t, string(text))})
+	again, _, err := Load(layers.Sources{File: writeFile(t, string(text))})
 	if err != nil || !reflect.DeepEqual(again, cfg) {
 		t.Errorf("with its comments it is read back as %+v, %v", again, err)
 	}

@@ -30,7 +30,7 @@ sinks:
   delivery: {batch_bytes: 1MiB}
   postgres: {dsn: "postgres://penstock:hunter2@db/telemetry"}
 `)
-	cfg, origins, err := Load(Sources{File: file})
+	cfg, origins, err := Load(layers.Sources{File: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ sinks:
 	if text, err = layers.Print(cfg, nil); err != nil {
 		t.Fatal(err)
 	}
-	again, _, err := Load(Sources{File: writeFile(t, string(text))})
+	again, _, err := Load(layers.Sources{File: writeFile(t, string(text))})
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
@@ -103,7 +103,7 @@ sinks:
 - {name: a, type: file, file: {path: /x/a.ndjson}}
 - {name: b, type: file, file: {path: /x/../x/a.ndjson}}
 `)
-	_, _, err := Load(Sources{File: file})
+	_, _, err := Load(layers.Sources{File: file})
 	if err == nil {
 		t.Fatal("valid")
 	}
@@ -142,7 +142,7 @@ sinks:
 
 func TestWithoutAnyStore(t *testing.T) {
 	t.Parallel()
-	_, _, err := Load(Sources{Env: []string{"PENSTOCK_STORE_ENABLED=false"}})
+	_, _, err := Load(layers.Sources{Env: []string{"PENSTOCK_STORE_ENABLED=false"}})
 	want := "environment PENSTOCK_STORE_ENABLED: store.enabled: must be true where there are no sinks, or events would go nowhere"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)

@@ -65,8 +65,8 @@ func (w *Watcher) Run(ctx context.Context, log *slog.Logger, changed func()) {
 			return
 		}
 		_ = dirs.Add(filepath.Dir(w.file))
-		if real, err := filepath.EvalSymlinks(w.file); err == nil {
-			_ = dirs.Add(filepath.Dir(real))
+		if target, err := filepath.EvalSymlinks(w.file); err == nil {
+			_ = dirs.Add(filepath.Dir(target))
 		}
 	}
 	look := func() {

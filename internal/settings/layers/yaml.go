@@ -169,24 +169,17 @@ func (d *document) setting(n ast.Node, v reflect.Value, f settings.Field, path s
 		if !d.sequence(n, v, f, path) {
 			return
 		}
-	case settings.Table:
-		all := reflect.MakeMap(v.Type())
-		for _, entry := range d.entries(n, path) {
-			name := entry.Key.GetToken().Value
-			x := reflect.New(v.Type().Elem()).Elem()
-			value := d.resolve(entry.Value, settings.Join(path, name))
-			if value != nil && d.scalar(value, x, f, settings.Join(path, name)) {
-				all.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), x)
-			}
+	case settings.Table, settings.Lists:
+		one := d.scalar
+		if f.Shape == settings.Lists {
+			one = d.sequence
 		}
-		v.Set(all)
-	case settings.Lists:
 		all := reflect.MakeMap(v.Type())
 		for _, entry := range d.entries(n, path) {
 			name := entry.Key.GetToken().Value
+			at := settings.Join(path, name)
 			x := reflect.New(v.Type().Elem()).Elem()
-			value := d.resolve(entry.Value, settings.Join(path, name))
-			if value != nil && d.sequence(value, x, f, settings.Join(path, name)) {
+			if value := d.resolve(entry.Value, at); value != nil && one(value, x, f, at) {
 				all.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), x)
 			}
 		}
