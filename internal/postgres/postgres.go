@@ -89,5 +89,5 @@ func parse(dsn string) (*pgxpool.Config, error) {
 	if !strings.Contains(dsn, "@") && !strings.Contains(dsn, "password") {
 		return nil, err
 	}
-	return nil, errors.New("cannot be understood (it is a secret, so it is not shown); it should look like postgres://user:password@host:5432/database, with %XX for special characters in the password, or like host=... user=... dbname=...")
+	return nil, errors.New("cannot be understood (it is a secret, so it is not shown); it should look like postgres://user:password@host:5432/database, with %XX for special characters in the password, or like host=localhost user=penstock dbname=telemetry")
 }

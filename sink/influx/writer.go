@@ -179,8 +179,8 @@ func (w *Writer) pack(s *scratch, lines []byte) []byte {
 	s.packed.Reset()
 	s.gzip.Reset(&s.packed)
 	// A buffer has no errors.
-	s.gzip.Write(lines)
-	s.gzip.Close()
+	_, _ = s.gzip.Write(lines)
+	_ = s.gzip.Close()
 	return s.packed.Bytes()
 }
 

@@ -93,7 +93,7 @@ func (w *Writer) Close() error {
 	w.client.Close()
 	for _, s := range w.free {
 		if s.zstd != nil {
-			s.zstd.Close()
+			_ = s.zstd.Close() // it writes nowhere
 		}
 	}
 	w.free = nil

@@ -1,3 +1,6 @@
+// Package filter chooses the events that a sink wants: a pure function from a
+// batch to a part of it. filter.go is how a filter is written, match.go what it
+// does.
 package filter
 
 import (
