@@ -33,6 +33,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/delivery/filter"
 	"github.com/penstock-io/penstock/sink/delivery/progress"
@@ -120,10 +121,10 @@ type Sink struct {
 
 // New returns a sink that is ready for Offer; Start makes it deliver.
 func New(name string, cfg Config, dst Target, src Source, log *slog.Logger, set *metrics.Set) (*Sink, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, fmt.Errorf("sink %s: %w", name, err)
 	}
-	if err := dst.Filter.Validate(); err != nil {
+	if err := settings.Validate(dst.Filter); err != nil {
 		return nil, fmt.Errorf("sink %s: filter: %w", name, err)
 	}
 	s := &Sink{

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmstorage"
@@ -123,7 +124,7 @@ func (s *Store) drainLoop() {
 		case <-show.C:
 			all = true
 		}
-		if err := s.drain(all); err != nil && err != ErrReadOnly && err != ErrClosed {
+		if err := s.drain(all); err != nil && !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrClosed) {
 			s.log.Error("cannot add rows to the engine", "error", err)
 		}
 	}

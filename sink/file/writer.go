@@ -11,6 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink/ndjson"
 )
 
@@ -45,7 +46,7 @@ type Writer struct {
 // New returns a writer for the sink of that name. It touches no file yet, so a
 // directory that is missing or full is no error here.
 func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	w := &Writer{

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Writer writes into one set of tables. It is safe for concurrent use.
@@ -32,7 +33,7 @@ type Writer struct {
 // New returns a writer for the sink of that name. It does not connect, so a
 // server that is away is no error here.
 func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	dsn, err := cfg.Open(log.With("sink", name))

@@ -15,6 +15,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/internal/httpclient"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // maxConnections bounds the connections to the store; a sink has at most 64
@@ -40,15 +41,15 @@ type Client struct {
 // needs of the environment and of files must be there, though. Its metrics are
 // registered in set.
 func New(sinkName string, cfg Config, log *slog.Logger, set *metrics.Set) (*Client, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	u, err := httpclient.ParseURL(cfg.URL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("url: %w", err)
 	}
 	credentials, err := cfg.Credentials(log.With("sink", sinkName))
-	settings, err2 := cfg.TLS.Config()
+	tlsConfig, err2 := cfg.TLS.Config()
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
@@ -58,9 +59,9 @@ func New(sinkName string, cfg Config, log *slog.Logger, set *metrics.Set) (*Clie
 	c.transport = &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         c.restarts.dial,
-		TLSClientConfig:     settings,
+		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 10 * time.Second,
-		// Where the store sends them; what is sent is compressed by the rooms.
+		// Where the store sends them; what is sent is compressed by the stores' packages.
 		DisableCompression:     true,
 		MaxConnsPerHost:        maxConnections,
 		MaxIdleConnsPerHost:    maxConnections,

@@ -111,7 +111,7 @@ func (w *restartDetector) probe(ctx context.Context) {
 	defer cancel()
 	c, err := w.dialer.DialContext(bound, "tcp", *address)
 	if err == nil {
-		c.Close()
+		_ = c.Close() // that it was taken is all there is to know
 	} else if !errors.Is(ctx.Err(), context.Canceled) && !w.away.Swap(true) {
 		w.saw()
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/remote"
 )
@@ -48,7 +49,7 @@ type scratch struct {
 
 // New returns a writer that has not connected yet.
 func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	client, err := remote.New(name, cfg.Config, log, set)
@@ -92,7 +93,7 @@ func (w *Writer) Close() error {
 	w.client.Close()
 	for _, s := range w.free {
 		if s.zstd != nil {
-			s.zstd.Close()
+			_ = s.zstd.Close() // it writes nowhere
 		}
 	}
 	w.free = nil

@@ -282,9 +282,10 @@ func (p *Progress) Checkpoint() (c Checkpoint, epoch, writes uint64) {
 	return c, p.epoch, p.writes
 }
 
-// Low returns the position below which everything is done, and High the end of
-// the last record that came.
-func (p *Progress) Low() event.Position  { return p.low }
+// Low returns the position below which everything is done.
+func (p *Progress) Low() event.Position { return p.low }
+
+// High returns the end of the last record that came.
 func (p *Progress) High() event.Position { return p.high }
 
 // Undelivered returns how many bytes of the journal are not done.
