@@ -140,11 +140,13 @@ func (t *tokens) use(k keyfunc.Keyfunc) error {
 func (t *tokens) fetch(context.Context) error {
 	must := false // the first fetch must succeed
 	k, err := keyfunc.NewDefaultOverrideCtx(t.ctx, []string{t.cfg.JWKSURL}, keyfunc.Override{
-		Client:                    jwksClient(),
-		HTTPTimeout:               jwksTimeout,
-		RefreshInterval:           t.cfg.Refresh,
-		RefreshUnknownKID:         rate.NewLimiter(rate.Every(unknownKeyEvery), 1),
-		RateLimitWaitMax:          time.Millisecond, // nobody waits for the next turn
+		Client:            jwksClient(),
+		HTTPTimeout:       jwksTimeout,
+		RefreshInterval:   t.cfg.Refresh,
+		RefreshUnknownKID: rate.NewLimiter(rate.Every(unknownKeyEvery), 1),
+		// It bounds the fetch as well. One request may wait so long for its
+		// turn; the next turn is further away.
+		RateLimitWaitMax:          jwksTimeout,
 		NoErrorReturnFirstHTTPReq: &must,
 		RefreshErrorHandlerFunc: func(string) func(context.Context, error) {
 			return func(_ context.Context, err error) {
