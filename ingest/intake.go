@@ -73,6 +73,15 @@ type Screening struct {
 	What Screener
 	// HowMuch may be sent.
 	HowMuch Quota
+	// Journaled is asked nothing, but told of what is in the journal.
+	Journaled Ledger
+}
+
+// Ledger knows what each sender has in the journal. Its method is called by
+// many goroutines at once.
+type Ledger interface {
+	// Appended borrows b, which is in the journal.
+	Appended(b *event.Batch)
 }
 
 // Sink takes journaled batches, in the order of the journal and from one
@@ -188,6 +197,9 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	}
 	if charge != nil {
 		charge.Keep()
+	}
+	if in.screens.Journaled != nil {
+		in.screens.Journaled.Appended(b)
 	}
 	in.handover.events.Add(int64(len(b.Events)))
 	in.journalStage.Update(time.Since(start).Seconds())

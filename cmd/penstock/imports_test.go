@@ -26,8 +26,9 @@ type room struct {
 var rooms = []room{
 	{"ingest/event", nil, "event is the ground floor: everybody imports it, so it imports the standard library only"},
 	{"ingest/decode", []string{"ingest/event"}, "decoding is a pure function from bytes to a batch: it knows neither who sent them nor where they go"},
+	{"ingest/fair", []string{"ingest/event"}, "who holds how much is arithmetic: it knows neither a connection nor a file"},
 	{"ingest/limit", []string{"ingest/event"}, "how much a sender may send depends on the batch and the settings alone"},
-	{"ingest/httpapi", []string{"ingest/event", "ingest/decode", "internal/problem"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
+	{"ingest/httpapi", []string{"ingest/event", "ingest/decode", "ingest/fair", "internal/problem"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
 	{"ingest/journal", []string{"ingest/event", "ingest/journal/checkpoint", "ingest/journal/disk", "ingest/journal/record", "ingest/journal/segment"}, "the journal must recover by itself, whatever becomes of those who write into it and read from it"},
 	{"ingest/journal/disk", nil, "the calls that can fail, without what they are made for, so that a test can replace them"},
 	{"ingest/journal/segment", []string{"ingest/event", "ingest/journal/disk"}, "records and damage are told apart by the bytes alone, whatever a process believes of them"},
@@ -209,6 +210,7 @@ func TestImportRulesBite(t *testing.T) {
 		{"ingest", module + "/ingest/event", false},
 		{"ingest", module + "/ingest/limit", true},
 		{"ingest/limit", module + "/ingest", true},
+		{"ingest/fair", module + "/ingest/httpapi", true},
 		{"ingest", module + "/ingest/journal", true},
 		{"ingest", module + "/sink", true},
 		{"enrich", module + "/ingest", true},
