@@ -48,6 +48,9 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	}
 	p, err := s.parameters(ctx)
 	if err == nil {
+		p.sender, err = s.authenticate(ctx)
+	}
+	if err == nil {
 		err = s.intake.Admit()
 	}
 	if err != nil {
@@ -72,6 +75,9 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	err := wellFormed(&ctx.Request.Header)
 	if err == nil {
 		_, err = s.parameters(ctx)
+	}
+	if err == nil {
+		_, err = s.authenticate(ctx)
 	}
 	if err == nil {
 		err = s.intake.Admit()
@@ -101,7 +107,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters) {
 			s.requests.Put(r)
 		}
 	}()
-	b.Start = start
+	b.Start, b.Sender = start, p.sender
 	b.ReceivedAt = time.Now().UnixMilli()
 	s.process(ctx, r, b)
 	b.Release()

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 
 	"github.com/valyala/fasthttp"
 
@@ -21,6 +22,8 @@ type parameters struct {
 	want      event.Ack
 	partial   bool // valid events are accepted next to invalid ones
 	size      int  // Content-Length, or -1
+
+	sender *event.Sender // nil for somebody without a name
 }
 
 // errDraining refuses what begins after Drain.
@@ -56,6 +59,30 @@ func (s *Server) parameters(ctx *fasthttp.RequestCtx) (p parameters, err error) 
 			Detail: fmt.Sprintf("the body has %d bytes, the limit is %d", p.size, s.cfg.MaxBodyBytes)}
 	}
 	return p, nil
+}
+
+// dialect is the name of this listener's own form of events, for keys that
+// allow some forms only.
+const dialect = "native"
+
+// authenticate returns who sends the request. It keeps nothing of ctx.
+func (s *Server) authenticate(ctx *fasthttp.RequestCtx) (*event.Sender, error) {
+	if s.auth == nil {
+		return nil, nil
+	}
+	var from netip.Addr
+	if c, ok := ctx.Conn().(*conn); ok {
+		from = c.addr
+	}
+	var value []byte
+	switch all := ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization); len(all) {
+	case 0:
+	case 1:
+		value = all[0]
+	default:
+		return nil, s.auth.RefuseTwice(from, s.conns.closed)
+	}
+	return s.auth.Authenticate(dialect, from, value, s.conns.closed)
 }
 
 // wellFormed refuses what another HTTP server might read differently, after

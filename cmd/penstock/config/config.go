@@ -18,11 +18,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
+	"github.com/penstock-io/penstock/ingest/access"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
@@ -39,7 +41,7 @@ type Config struct {
 
 	// OpsListen is the address of the operator's listener. Whoever reaches it
 	// can read everything that is stored.
-	OpsListen string `yaml:"ops_listen" default:"127.0.0.1:8081" help:"Address of the operator's listener (metrics, health, queries, vmui, profiles), host:port. It has no authentication: keep it on loopback or behind a proxy."`
+	OpsListen string `yaml:"ops_listen" default:"127.0.0.1:8081" help:"Address of the operator's listener (metrics, health, queries, vmui, profiles), host:port. Beyond loopback it needs keys with roles, see access.operator."`
 
 	// DataDir holds everything that survives a restart. It is created if it
 	// is missing.
@@ -55,6 +57,7 @@ type Config struct {
 
 	Log Log `yaml:"log" help:"The program's own log, on standard error."`
 
+	Access      access.Config     `yaml:"access" help:"Who may send, and who may look. Without a source of keys everybody may, which is for loopback only."`
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
@@ -84,6 +87,7 @@ func Default() Config {
 		ShutdownTimeout: 30 * time.Second,
 		Log:             Log{Level: "info", Format: "text"},
 
+		Access:      access.DefaultConfig(),
 		HTTP:        httpapi.DefaultConfig(),
 		Limits:      decode.DefaultConfig(),
 		Journal:     journal.DefaultConfig(),
@@ -110,6 +114,7 @@ func (c Config) Validate() error {
 	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port != "0" && c.Listen == c.OpsListen {
 		errs = append(errs, fmt.Errorf("ops_listen: must differ from listen, both are %s", c.Listen))
 	}
+	errs = append(errs, c.checkExposure())
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must name a directory"))
 	}
@@ -143,6 +148,36 @@ func (l Log) Validate() error {
 		errs = append(errs, fmt.Errorf("format: must be text or json, got %q", l.Format))
 	}
 	return errors.Join(errs...)
+}
+
+// checkExposure refuses to serve whoever comes by from elsewhere, unless that
+// was said.
+func (c Config) checkExposure() error {
+	if c.Access.Enabled() || c.Access.Anonymous {
+		return nil
+	}
+	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, " +
+		"or set access.anonymous: true to let in everybody who reaches it"
+	var errs []error
+	if !isLoopback(c.Listen) {
+		errs = append(errs, fmt.Errorf("listen: %s %s", c.Listen, mend))
+	}
+	if !isLoopback(c.OpsListen) && !c.Access.OperatorIsOpen() {
+		errs = append(errs, fmt.Errorf("ops_listen: %s %s", c.OpsListen, mend))
+	}
+	return errors.Join(errs...)
+}
+
+// isLoopback reports whether only this machine can reach the address. A name
+// other than localhost may lead anywhere, also tomorrow. What is no address is
+// found elsewhere.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 func checkAddress(key, addr string) error {
