@@ -47,7 +47,7 @@ type Rate struct {
 // TenantRule is an exception for tenants.
 type TenantRule struct {
 	Tenant string `yaml:"tenant" help:"Name of a tenant; * is any text, ? any byte."`
-	Rate   `yaml:",inline"`
+	Rate
 	Device Rate          `yaml:"device" help:"What each device of the tenant may send."`
 	Burst  time.Duration `yaml:"burst" help:"Burst of the tenant and its devices. 0 is rate_limits.burst."`
 }
@@ -56,8 +56,8 @@ type TenantRule struct {
 type DeviceRule struct {
 	Tenant string `yaml:"tenant" help:"Name of a tenant; * is any text, ? any byte. Empty is every tenant."`
 	Device string `yaml:"device" help:"Name of a device; * is any text, ? any byte."`
-	Rate   `yaml:",inline"`
-	Burst  time.Duration `yaml:"burst" help:"Burst of the devices. 0 is rate_limits.burst."`
+	Rate
+	Burst time.Duration `yaml:"burst" help:"Burst of the devices. 0 is rate_limits.burst."`
 }
 
 // maxRules keeps the search for a rule short. Each device's is remembered.

@@ -28,6 +28,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/limit"
 	"github.com/penstock-io/penstock/sink/deadletter"
 	"github.com/penstock-io/penstock/sink/delivery"
 	"github.com/penstock-io/penstock/sink/embedded"
@@ -60,6 +61,7 @@ type Config struct {
 	Access      access.Config     `yaml:"access" help:"Who may send, and who may look. Without a source of keys everybody may, which is for loopback only."`
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
+	RateLimits  limit.Config      `yaml:"rate_limits" help:"How much tenants and devices may send. Nothing is limited by default. Changes take effect while the service runs."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
 	Pool        ingest.Config     `yaml:"pool" help:"The workers between the journal and the sinks."`
 	Enrichment  enrich.Config     `yaml:"enrichment" help:"Labels that are added to events by their device."`
@@ -90,6 +92,7 @@ func Default() Config {
 		Access:      access.DefaultConfig(),
 		HTTP:        httpapi.DefaultConfig(),
 		Limits:      decode.DefaultConfig(),
+		RateLimits:  limit.DefaultConfig(),
 		Journal:     journal.DefaultConfig(),
 		Pool:        ingest.DefaultConfig(),
 		Enrichment:  enrich.DefaultConfig(),
