@@ -166,7 +166,7 @@ func tenants(t *testing.T, noisy, quiet, config string) (s *server, noisyKey, qu
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "keys")
 	create := func(id, tenant string) string {
-		cmd := exec.Command(binary, "key", "create", "--keys-file", keys, "--id", id, "--tenant", tenant)
+		cmd := exec.Command(binary, "key", "create", "--keys-file", keys, "--id", id, "--tenant", tenant, "--devices", "*")
 		cmd.Env = cleanEnv()
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
