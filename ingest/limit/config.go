@@ -31,7 +31,7 @@ type Config struct {
 	Headers bool `yaml:"headers" default:"false" help:"Whether answers have the RateLimit and RateLimit-Policy fields (draft-ietf-httpapi-ratelimit-headers) of the limit that is nearest to its end."`
 
 	// MaxDevices and MaxTenants bound the memory.
-	MaxDevices int `yaml:"max_devices" default:"250000" min:"16" max:"50000000" help:"Devices that are remembered while their bursts are not whole, at 43 to 86 bytes each. Of more, those that would be whole first are forgotten and get a fresh burst."`
+	MaxDevices int `yaml:"max_devices" default:"250000" min:"16" max:"50000000" help:"Devices that are remembered while their bursts are not whole, at 48 to 96 bytes each. Of more, those that would be whole first are forgotten and get a fresh burst."`
 	MaxTenants int `yaml:"max_tenants" default:"10000" min:"16" max:"1000000" help:"The same for tenants."`
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // ways is how many limited ones a bucket holds. Each may lie in two buckets,
-// so a table that is three quarters full still has a place for nearly any.
+// so a table that is two thirds full still has a place for nearly any.
 const ways = 8
 
 // moving stands in a slot's times while the slot changes its owner.
@@ -66,7 +66,7 @@ type slot struct {
 // newTable returns a table in which at least so many owners can be busy at
 // once.
 func newTable(owners int) *table {
-	n := 1 << bits.Len(uint(max(owners*4/3/ways, 2)-1))
+	n := 1 << bits.Len(uint(max(owners*3/2/ways, 8)-1))
 	return &table{buckets: make([]bucket, n), mask: uint64(n - 1),
 		seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 }
