@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // keysDir is a keys file with some keys, by their ids.
@@ -47,7 +49,7 @@ func (k *keysDir) add(t testing.TB, r Record) {
 
 func open(t testing.TB, cfg Config) *Access {
 	t.Helper()
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		t.Fatal(err)
 	}
 	a, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), metrics.NewSet())
@@ -465,5 +467,38 @@ func TestNoSecretIsTold(t *testing.T) {
 	set.WritePrometheus(&text)
 	if out := log.String() + text.String() + why + a.Err().Error(); strings.Contains(out, secret[:20]) || strings.Contains(out, secret[20:40]) {
 		t.Errorf("a secret shows:\n%s", out)
+	}
+}
+
+func newSet() *metrics.Set { return metrics.NewSet() }
+
+// jwtKeysOnly is a configuration with a key.
+func jwtKeysOnly(t testing.TB) Config {
+	cfg := DefaultConfig()
+	cfg.KeysFile = newKeys(t, Record{ID: "a", Devices: []string{"*"}}).path
+	return cfg
+}
+
+// Root makes and revokes keys in a file of the service's user, who must be able
+// to read it afterwards.
+func TestOwnerStays(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	k := newKeys(t, Record{ID: "one", Devices: []string{"*"}})
+	if err := os.Chown(k.path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	k.add(t, Record{ID: "two", Devices: []string{"*"}})
+	if err := Revoke(k.path, "one", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(k.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := info.Sys().(*syscall.Stat_t); s.Uid != 65534 || s.Gid != 65534 || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file belongs to %d:%d with %s", s.Uid, s.Gid, info.Mode())
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // stub is an intake that remembers what it accepted.
@@ -78,7 +79,7 @@ func testConfig() Config {
 
 func newTestServer(t testing.TB, cfg Config, in *stub) *testServer {
 	t.Helper()
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if in == nil {
@@ -94,13 +95,19 @@ func newTestServer(t testing.TB, cfg Config, in *stub) *testServer {
 func serve(t testing.TB, cfg Config, in *stub) *testServer {
 	t.Helper()
 	s := newTestServer(t, cfg, in)
+	s.listen(t)
+	return s
+}
+
+// listen serves on a port of its own.
+func (s *testServer) listen(t testing.TB) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.serveOn(t, ln)
 	s.addr = ln.Addr().String()
-	return s
 }
 
 func (s *testServer) serveOn(t testing.TB, ln net.Listener) {

@@ -1,10 +1,11 @@
 package limit
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Config says how much each tenant and each device may send. Its yaml section
@@ -39,9 +40,9 @@ type Config struct {
 type Rate struct {
 	// EventsPerSecond may be a fraction: a device that reports once a minute
 	// has 0.017.
-	EventsPerSecond float64 `yaml:"events_per_second" default:"0" min:"0" max:"1000000000" help:"Events per second, fractions too. 0 is no limit."`
+	EventsPerSecond float64 `yaml:"events_per_second" default:"0" zero:"no limit" min:"0.000001" max:"1000000000" help:"Events per second; fractions, too."`
 	// BytesPerSecond is of the decompressed body.
-	BytesPerSecond int64 `yaml:"bytes_per_second" unit:"bytes" default:"0" min:"0" max:"1TiB" help:"Bytes per second, of the body after decompression. 0 is no limit."`
+	BytesPerSecond int64 `yaml:"bytes_per_second" unit:"bytes" default:"0" zero:"no limit" min:"1" max:"1TiB" help:"Bytes per second, of the body after decompression."`
 }
 
 // TenantRule is an exception for tenants.
@@ -49,7 +50,7 @@ type TenantRule struct {
 	Tenant string `yaml:"tenant" help:"Name of a tenant; * is any text, ? any byte."`
 	Rate
 	Device Rate          `yaml:"device" help:"What each device of the tenant may send."`
-	Burst  time.Duration `yaml:"burst" help:"Burst of the tenant and its devices. 0 is rate_limits.burst."`
+	Burst  time.Duration `yaml:"burst" default:"0s" zero:"rate_limits.burst" min:"1s" max:"720h" help:"Burst of the tenant and its devices."`
 }
 
 // DeviceRule is an exception for devices.
@@ -57,58 +58,33 @@ type DeviceRule struct {
 	Tenant string `yaml:"tenant" help:"Name of a tenant; * is any text, ? any byte. Empty is every tenant."`
 	Device string `yaml:"device" help:"Name of a device; * is any text, ? any byte."`
 	Rate
-	Burst time.Duration `yaml:"burst" help:"Burst of the devices. 0 is rate_limits.burst."`
+	Burst time.Duration `yaml:"burst" default:"0s" zero:"rate_limits.burst" min:"1s" max:"720h" help:"Burst of the devices."`
 }
 
 // maxRules keeps the search for a rule short. Each device's is remembered.
 const maxRules = 1000
 
 // DefaultConfig returns the settings that serve without a configuration.
-func DefaultConfig() Config {
-	return Config{Burst: time.Hour, MaxDevices: 250_000, MaxTenants: 10_000}
-}
+func DefaultConfig() Config { return settings.Default[Config]() }
 
-// Validate returns all faults of the settings, joined.
-func (c Config) Validate() error {
-	var errs []error
-	fault := func(wrong bool, format string, args ...any) {
-		if wrong {
-			errs = append(errs, fmt.Errorf(format, args...))
-		}
-	}
-	burst := func(key string, b time.Duration) {
-		fault(b < time.Second || b > 720*time.Hour, "%s: must be between 1s and 720h, got %s", key, b)
-	}
-	rate := func(key string, r Rate) {
-		fault(!(r.EventsPerSecond >= 0 && r.EventsPerSecond <= 1e9), "%sevents_per_second: must be between 0 and 1000000000, got %v", key, r.EventsPerSecond)
-		fault(r.EventsPerSecond > 0 && r.EventsPerSecond < 1e-6, "%sevents_per_second: must be at least 0.000001, or 0 for no limit, got %v", key, r.EventsPerSecond)
-		fault(r.BytesPerSecond < 0 || r.BytesPerSecond > 1<<40, "%sbytes_per_second: must be between 0 and 1TiB, got %d", key, r.BytesPerSecond)
-	}
-	burst("burst", c.Burst)
-	rate("tenant.", c.Tenant)
-	rate("device.", c.Device)
+// Check notes what the tags cannot say.
+func (c Config) Check(f *settings.Faults) {
 	for i, r := range c.Tenants {
-		key := fmt.Sprintf("tenants[%d].", i)
-		fault(r.Tenant == "", "%stenant: must name a tenant, or be a pattern such as acme-*", key)
-		rate(key, r.Rate)
-		rate(key+"device.", r.Device)
-		if r.Burst != 0 {
-			burst(key+"burst", r.Burst)
+		if r.Tenant == "" {
+			f.Add(settings.Join(settings.Item("tenants", i), "tenant"), "must name a tenant, or be a pattern such as acme-*")
 		}
 	}
 	for i, r := range c.Devices {
-		key := fmt.Sprintf("devices[%d].", i)
-		fault(r.Device == "", "%sdevice: must name a device, or be a pattern such as gateway-*", key)
-		rate(key, r.Rate)
-		if r.Burst != 0 {
-			burst(key+"burst", r.Burst)
+		if r.Device == "" {
+			f.Add(settings.Join(settings.Item("devices", i), "device"), "must name a device, or be a pattern such as gateway-*")
 		}
 	}
-	fault(len(c.Tenants) > maxRules, "tenants: must be at most %d, got %d", maxRules, len(c.Tenants))
-	fault(len(c.Devices) > maxRules, "devices: must be at most %d, got %d", maxRules, len(c.Devices))
-	fault(c.MaxDevices < 16 || c.MaxDevices > 50_000_000, "max_devices: must be between 16 and 50000000, got %d", c.MaxDevices)
-	fault(c.MaxTenants < 16 || c.MaxTenants > 1_000_000, "max_tenants: must be between 16 and 1000000, got %d", c.MaxTenants)
-	return errors.Join(errs...)
+	if n := len(c.Tenants); n > maxRules {
+		f.Add("tenants", "must be at most %d, got %d", maxRules, n)
+	}
+	if n := len(c.Devices); n > maxRules {
+		f.Add("devices", "must be at most %d, got %d", maxRules, n)
+	}
 }
 
 // bound is one rate as it is charged.

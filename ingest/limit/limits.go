@@ -21,6 +21,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Limits charges batches. Its methods may be called by any goroutine.
@@ -75,7 +76,7 @@ func New(cfg Config, log *slog.Logger, set *metrics.Set) (*Limits, error) {
 // MaxDevices and MaxTenants count when there is the first limit for their
 // kind; later they do nothing.
 func (l *Limits) Set(cfg Config) error {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return err
 	}
 	l.setting.Lock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 func perDevice(events float64, burst time.Duration) Config {
@@ -359,14 +360,14 @@ func TestConfigFaults(t *testing.T) {
 		Tenants: []TenantRule{{Device: Rate{EventsPerSecond: 2e9}, Burst: 1}},
 		Devices: []DeviceRule{{Rate: Rate{EventsPerSecond: 1e-9}}},
 	}
-	text := fmt.Sprint(cfg.Validate())
+	text := fmt.Sprint(settings.Validate(cfg))
 	for _, key := range []string{"burst:", "tenant.events_per_second:", "device.bytes_per_second:", "tenants[0].tenant:", "tenants[0].device.events_per_second:",
 		"tenants[0].burst:", "devices[0].device:", "devices[0].events_per_second:", "max_devices:", "max_tenants:"} {
 		if !strings.Contains(text, key) {
 			t.Errorf("no fault of %s in\n%s", key, text)
 		}
 	}
-	if err := DefaultConfig().Validate(); err != nil {
+	if err := settings.Validate(DefaultConfig()); err != nil {
 		t.Error(err)
 	}
 }
