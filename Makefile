@@ -80,7 +80,7 @@ bench-gate: bin/bench-gate ## Compare the benchmarks with those of BASE=ref, by 
 	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)'
 
 # The flags of the short gate.
-SHORT := -short -rounds 7 -max-rounds 14 -pairs 8 -cpu 0.15 -bench 'Decode|Enrich/devices=10000$$|JournalAppend|HandOver|store=none|FilteredAway'
+SHORT := -short -rounds 7 -max-rounds 14 -pairs 8 -cpu 0.15 -bench 'Decode|Enrich/devices=10000$$|Limit|JournalAppend|HandOver|store=none|FilteredAway'
 
 bench-gate-short: bin/bench-gate ## The same in a minute or two: allocations, and CPU where a stage takes 15 % more
 	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)' $(SHORT)
@@ -124,7 +124,7 @@ bin/k6: loadtest/k6/go.mod loadtest/k6/go.sum
 	$(GO) build -C loadtest/k6 -trimpath -o $(CURDIR)/bin/k6 go.k6.io/k6/v2
 	@touch $@
 
-loadtest: build k6 ## Run a k6 scenario: SCENARIO=smoke|steady|spike|soak|skew|overload|bad-input|reconnect-storm [URL=... OPS_URL=...]
+loadtest: build k6 ## Run a k6 scenario: SCENARIO=smoke|steady|spike|soak|skew|overload|bad-input|reconnect-storm|noisy-neighbour [URL=... OPS_URL=...]
 	@loadtest/k6/run $(SCENARIO)
 
 docs: ## Write docs/configuration.md and docs/errors.md from the code

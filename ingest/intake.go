@@ -49,19 +49,40 @@ type Screener interface {
 	Screen(b *event.Batch) error
 }
 
+// Quota knows how much each sender may send. Its methods are called by many
+// goroutines at once.
+type Quota interface {
+	// Charge borrows b and takes what its events cost from every limit that
+	// they fall under, or nothing from any: then it returns an error that wraps
+	// an event.Refusal with the cause OverQuota. A nil Charge means that there
+	// was nothing to take. It allocates nothing while all is well.
+	Charge(b *event.Batch) (event.Charge, error)
+}
+
 // Screening are the questions that each batch is asked before it is accepted,
-// in this order. A nil Screener asks nothing. What Who has refused reaches
-// nobody else; what What refuses has been charged by HowMuch already, since
-// looking at it has a price as well.
+// in this order. Nil asks nothing. What Who has refused reaches nobody else.
+// HowMuch comes last, in Accept: it charges what is going to be journaled and
+// nothing else, and what the journal does not take is given back. So neither
+// duplicates nor rejected events are paid for, nor a request that anybody
+// refuses.
 type Screening struct {
 	// Who may send this: asked before anything is looked up that another
 	// sender might have left.
 	Who Screener
-	// HowMuch may be sent: asked when duplicates and unknown devices are out
-	// of the batch, so that nobody pays for a repetition.
-	HowMuch Screener
-	// What may be sent.
+	// What may be sent: asked when duplicates and unknown devices are out of
+	// the batch.
 	What Screener
+	// HowMuch may be sent.
+	HowMuch Quota
+	// Journaled is asked nothing, but told of what is in the journal.
+	Journaled Ledger
+}
+
+// Ledger knows what each sender has in the journal. Its method is called by
+// many goroutines at once.
+type Ledger interface {
+	// Appended borrows b, which is in the journal.
+	Appended(b *event.Batch)
 }
 
 // Sink takes journaled batches, in the order of the journal and from one
@@ -131,11 +152,8 @@ func (in *Intake) Screen(b *event.Batch) (duplicates int, err error) {
 		duplicates = in.seen.drop(b)
 	}
 	in.enricher.Screen(b)
-	for _, s := range [...]Screener{in.screens.HowMuch, in.screens.What} {
-		if s == nil || len(b.Events) == 0 {
-			continue
-		}
-		if err := s.Screen(b); err != nil {
+	if in.screens.What != nil && len(b.Events) > 0 {
+		if err := in.screens.What.Screen(b); err != nil {
 			return 0, err
 		}
 	}
@@ -163,13 +181,26 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	}
 	defer in.accepts.Done()
 
+	charge, err := in.charge(b)
+	if err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	ack, err := in.journal.AppendBatch(b, want)
 	if err != nil {
+		if charge != nil {
+			charge.Return()
+		}
 		if b.Seq != 0 {
 			in.handover.fail(b.Seq)
 		}
 		return 0, err
+	}
+	if charge != nil {
+		charge.Keep()
+	}
+	if in.screens.Journaled != nil {
+		in.screens.Journaled.Appended(b)
 	}
 	in.handover.events.Add(int64(len(b.Events)))
 	in.journalStage.Update(time.Since(start).Seconds())
@@ -180,6 +211,14 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 		in.handover.skip(b)
 	}
 	return ack, nil
+}
+
+// charge has the batch charged if there are limits.
+func (in *Intake) charge(b *event.Batch) (event.Charge, error) {
+	if in.screens.HowMuch == nil {
+		return nil, nil
+	}
+	return in.screens.HowMuch.Charge(b)
 }
 
 // Waiting returns the number of events that are accepted and on their way to

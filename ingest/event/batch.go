@@ -39,6 +39,10 @@ type Batch struct {
 	// journaled.
 	Sender *Sender
 
+	// Quota is the limit that is nearest to its end for this batch, if its
+	// sender is to be told. It is not journaled.
+	Quota Quota
+
 	// Position is where the batch's record starts in the journal, and Next
 	// where the following one does.
 	Position, Next Position

@@ -58,6 +58,9 @@ type Refusal struct {
 	// RetryAfter is how long the sender should wait at least; 0 leaves it to
 	// the listener.
 	RetryAfter time.Duration
+	// Quota is the limit that the request is over, if its sender is to be told
+	// in that form too. It means something for OverQuota only.
+	Quota Quota
 	// Offset is how many bytes of the body had been read when the fault was
 	// found, or -1 if that is not known. It means something for Malformed and
 	// NotEvents only.

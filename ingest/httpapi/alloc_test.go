@@ -7,9 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/fair"
 )
 
 // quiet is an intake that allocates nothing.
@@ -95,5 +97,29 @@ func TestHandlerAllocations(t *testing.T) {
 				t.Errorf("%v allocations", n)
 			}
 		})
+	}
+}
+
+// room is a journal that is empty.
+type room struct{}
+
+func (room) Head() event.Position { return 0 }
+func (room) Tail() event.Position { return 0 }
+func (room) Capacity() int64      { return 1 << 30 }
+
+// TestFairnessAllocatesNothing has a tenant alone, and then two.
+func TestFairnessAllocatesNothing(t *testing.T) {
+	s, q, run := bench(t, good)
+	s.SetShares(fair.New(room{}, metrics.NewSet()))
+	for _, another := range []bool{false, true} {
+		if another {
+			s.shares.Account(&event.Sender{Tenant: "another"})
+		}
+		for range 10 {
+			run()
+		}
+		if n := testing.AllocsPerRun(200, run); n > 0 || q.events == 0 {
+			t.Errorf("%v allocations; there is another tenant: %t", n, another)
+		}
 	}
 }

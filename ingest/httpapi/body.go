@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/fair"
 )
 
 const (
@@ -37,14 +38,25 @@ type budget struct {
 type lease struct {
 	budget *budget
 	held   int64
+
+	// Whose account it is on, nil if there are no shares.
+	shares  *fair.Shares
+	account *fair.Account
 }
 
-// grow adds n bytes. If the budget does not have them it adds nothing and
-// returns errNoMemory.
+// grow adds n bytes. If the budget does not have them, or the tenant's share
+// of it, it adds nothing and returns a refusal with the cause Overload.
 func (l *lease) grow(n int) error {
-	if l.budget.used.Add(int64(n)) > l.budget.limit {
+	used := l.budget.used.Add(int64(n))
+	if used > l.budget.limit {
 		l.budget.used.Add(int64(-n))
 		return errNoMemory
+	}
+	if l.account != nil {
+		if err := l.shares.Grow(l.account, n, l.budget.limit-used); err != nil {
+			l.budget.used.Add(int64(-n))
+			return err
+		}
 	}
 	l.held += int64(n)
 	return nil
@@ -55,11 +67,18 @@ func (l *lease) grow(n int) error {
 func (l *lease) force(n int) {
 	l.budget.used.Add(int64(n))
 	l.held += int64(n)
+	if l.account != nil {
+		l.account.Force(int64(n))
+	}
 }
 
 // release gives everything back.
 func (l *lease) release() {
 	l.budget.used.Add(-l.held)
+	if l.account != nil {
+		l.account.Force(-l.held)
+		l.account = nil
+	}
 	l.held = 0
 }
 

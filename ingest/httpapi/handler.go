@@ -127,27 +127,24 @@ func (p *parameters) bodyHint() int {
 
 // process reads, decodes and hands on, and answers in any case.
 func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
+	if s.shares != nil {
+		r.lease.shares, r.lease.account = s.shares, s.shares.Account(b.Sender)
+		if err := s.shares.Admit(r.lease.account); err != nil {
+			s.skip(ctx)
+			s.refuse(ctx, err)
+			return
+		}
+	}
 	if err := s.receive(ctx, r, b); err != nil {
 		s.refuse(ctx, err)
 		return
 	}
-	received := event.Now()
-	s.metrics.read.Update(seconds(received - b.Start))
-
-	err := s.dec.Decode(b, r.format, r.precision)
-	s.metrics.decode.Update(seconds(event.Now() - received))
+	duplicates, err := s.unpack(r, b)
 	if err != nil {
-		s.logInternal(err, b.Body)
 		s.refuse(ctx, err)
 		return
 	}
-	r.lease.force(max(b.Size()-cap(b.Body), 0))
-
-	o := outcome{received: b.Total}
-	if o.duplicates, err = s.intake.Screen(b); err != nil {
-		s.refuse(ctx, err)
-		return
-	}
+	o := outcome{received: b.Total, duplicates: duplicates}
 	o.accepted, o.rejected = len(b.Events), b.Rejected()
 	switch {
 	case o.rejected > 0 && o.accepted == 0 && o.duplicates == 0:
@@ -168,8 +165,8 @@ func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
 	s.accept(ctx, r, b, o)
 }
 
-// receive reads the body into b, decompressed. When it refuses, it has seen
-// to what is left of the body.
+// receive reads the body, into r.wire if it is compressed and else into b.
+// When it refuses, it has seen to what is left of the body.
 func (s *Server) receive(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) (err error) {
 	if err := r.lease.grow(cap(b.Body)); err != nil {
 		s.skip(ctx)
@@ -183,9 +180,42 @@ func (s *Server) receive(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) (
 		s.skip(ctx)
 		return err
 	}
-	if r.wire, err = s.readBody(ctx, r, r.wire); err != nil {
-		return err
+	r.wire, err = s.readBody(ctx, r, r.wire)
+	return err
+}
+
+// unpack does to a body that has been read what costs CPU, when it is the
+// tenant's turn: it is decompressed, decoded and screened. It returns the
+// number of duplicate events.
+func (s *Server) unpack(r *scratch, b *event.Batch) (duplicates int, err error) {
+	if r.lease.account != nil {
+		taken, err := s.shares.Enter(r.lease.account, max(len(b.Body), 8*len(r.wire)))
+		if err != nil {
+			return 0, err
+		}
+		if taken {
+			defer s.shares.Leave()
+		}
 	}
+	if r.encoding != encIdentity {
+		if err := s.decode(r, b); err != nil {
+			return 0, err
+		}
+	}
+	received := event.Now()
+	s.metrics.read.Update(seconds(received - b.Start))
+	err = s.dec.Decode(b, r.format, r.precision)
+	s.metrics.decode.Update(seconds(event.Now() - received))
+	if err != nil {
+		s.logInternal(err, b.Body)
+		return 0, err
+	}
+	r.lease.force(max(b.Size()-cap(b.Body), 0))
+	return s.intake.Screen(b)
+}
+
+// decode decompresses what was read into b.
+func (s *Server) decode(r *scratch, b *event.Batch) (err error) {
 	b.Body, err = s.decompress(r.encoding, r.wire, b.Body, &r.lease)
 	_, refused := errors.AsType[*event.Refusal](err)
 	switch {
@@ -215,7 +245,7 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]b
 	switch {
 	case err == nil:
 		return buf, nil
-	case errors.Is(err, errNoMemory):
+	case isOverload(err):
 		s.skip(ctx)
 		return buf, err
 	case errors.Is(err, errTooLarge):
@@ -224,6 +254,12 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]b
 	}
 	s.closeAfter(ctx)
 	return buf, readError(err, failure)
+}
+
+// isOverload reports whether err is a refusal for want of memory.
+func isOverload(err error) bool {
+	r, ok := errors.AsType[*event.Refusal](err)
+	return ok && r.Cause == event.Overload
 }
 
 // readError says what an error of reading a request means. failure is that of

@@ -19,6 +19,8 @@ var (
 	headerAck        = []byte("Penstock-Ack")
 	headerAccepted   = []byte("Penstock-Accepted")
 	headerDuplicates = []byte("Penstock-Duplicates")
+	headerPolicy     = []byte("Ratelimit-Policy")
+	headerRateLimit  = []byte("Ratelimit")
 )
 
 // outcome is what became of a request's events.
@@ -43,6 +45,7 @@ func (s *Server) accept(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch, o 
 	if o.duplicates > 0 {
 		h.SetCanonical(headerDuplicates, strconv.AppendInt(text[:0], int64(o.duplicates), 10))
 	}
+	setQuota(ctx, &b.Quota)
 	if o.rejected == 0 {
 		s.status(ctx, fasthttp.StatusNoContent)
 		return
@@ -149,6 +152,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 		members = offsetMember(r.Offset)
 	}
 	s.setRetryAfter(ctx, p.Status, r.RetryAfter)
+	setQuota(ctx, &r.Quota)
 	s.answerProblem(ctx, p, r.Detail, members)
 }
 
@@ -188,6 +192,24 @@ func (s *Server) setRetryAfter(ctx *fasthttp.RequestCtx, status int, least time.
 		return
 	}
 	ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.FormatInt(s.retryAfter(least), 10))
+}
+
+// setQuota sets the fields of draft-ietf-httpapi-ratelimit-headers-10, if there
+// is something to say.
+func setQuota(ctx *fasthttp.RequestCtx, q *event.Quota) {
+	if q.Name == "" {
+		return
+	}
+	var text [96]byte
+	v := append(append(append(text[:0], '"'), q.Name...), '"')
+	name := len(v)
+	v = strconv.AppendInt(append(v, ";q="...), q.Most, 10)
+	v = append(append(append(v, `;qu="`...), q.Unit...), '"')
+	v = strconv.AppendInt(append(v, ";w="...), ceilSeconds(q.Window), 10)
+	ctx.Response.Header.SetCanonical(headerPolicy, v)
+	v = strconv.AppendInt(append(v[:name], ";r="...), q.Left, 10)
+	v = strconv.AppendInt(append(v, ";t="...), ceilSeconds(q.Reset), 10)
+	ctx.Response.Header.SetCanonical(headerRateLimit, v)
 }
 
 // retryAfter draws a Retry-After in whole seconds: between the configured

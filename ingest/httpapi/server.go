@@ -48,6 +48,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/fair"
 )
 
 // Server is the devices' listener. Its methods may be called from any
@@ -58,6 +59,7 @@ type Server struct {
 	intake Intake
 	auth   Authenticator // nil: whoever it is may send
 	pool   *event.Pool
+	shares *fair.Shares // nil: tenants are not told apart
 	log    *slog.Logger
 
 	http     *fasthttp.Server
@@ -108,6 +110,10 @@ func New(cfg Config, dec *decode.Decoder, in Intake, auth Authenticator, pool *e
 	}
 	return s
 }
+
+// SetShares has tenants kept from taking one another's room. It is called
+// before Serve.
+func (s *Server) SetShares(shares *fair.Shares) { s.shares = shares }
 
 // Serve accepts connections from ln, which it takes, until Shutdown; then it
 // returns nil. A failure to accept that may pass, such as a lack of file

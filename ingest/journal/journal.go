@@ -190,6 +190,9 @@ func (j *Journal) Tail() event.Position {
 // becomes of them.
 func (j *Journal) TailSeq() (tail event.Position, last uint64) { return j.queue.tailSeq() }
 
+// Capacity returns how many bytes of records fit within Config.MaxBytes.
+func (j *Journal) Capacity() int64 { return j.cfg.capacity() }
+
 // Committed returns the position below which each record has been written,
 // and synced with Sync: commit, or been refused. Readers see records up to
 // there. A record is acknowledged only when it lies below.

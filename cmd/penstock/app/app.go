@@ -24,8 +24,10 @@ import (
 	"github.com/penstock-io/penstock/ingest/access"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/fair"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/limit"
 	"github.com/penstock-io/penstock/sink/embedded"
 )
 
@@ -41,6 +43,8 @@ type App struct {
 	table   *enrich.Table
 	intake  *ingest.Intake
 	access  *access.Access // nil without a source of keys
+	limits  *limit.Limits
+	shares  *fair.Shares // nil without a source of keys
 	sinks   *sinkSet
 	devices *httpapi.Server
 	ops     *http.Server
@@ -74,6 +78,12 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if err := a.openAccess(); err != nil {
 		return nil, err
 	}
+	if a.limits, err = limit.New(cfg.RateLimits, log, a.set); err != nil {
+		return nil, fmt.Errorf("rate_limits: %w", err)
+	}
+	if a.access != nil {
+		a.shares = fair.New(a.journal, a.set)
+	}
 	pool := &event.Pool{}
 	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, a.screening(), a.journal.Tail(), a.set)
 	if err != nil {
@@ -87,6 +97,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 		limits.MaxPast = cfg.Store.Retention
 	}
 	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, a.authenticator(), pool, log, a.set)
+	a.devices.SetShares(a.shares)
 	a.accepted = a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
 	a.ops = ops.New(a.service(), log)
 	a.registerLedger()
@@ -121,7 +132,9 @@ func (a *App) openAccess() (err error) {
 func (a *App) screening() (s ingest.Screening) {
 	if a.access != nil {
 		s.Who = a.access
+		s.Journaled = a.shares
 	}
+	s.HowMuch = a.limits
 	return s
 }
 

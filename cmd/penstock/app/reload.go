@@ -70,7 +70,10 @@ func (r *reloads) get() ReloadStatus {
 
 // live reports whether a setting takes effect without a restart.
 func live(key string) bool {
-	for _, section := range []string{"sinks", "delivery", "shutdown_timeout", "drain_delay", "log.level"} {
+	if key == "rate_limits.max_devices" || key == "rate_limits.max_tenants" {
+		return false
+	}
+	for _, section := range []string{"sinks", "delivery", "rate_limits", "shutdown_timeout", "drain_delay", "log.level"} {
 		if key == section || strings.HasPrefix(key, section+".") {
 			return true
 		}
@@ -96,6 +99,8 @@ func (a *App) Reload(ctx context.Context, load func() (config.Config, error)) (c
 	needRestart := settings.Changed(a.cfg, next)
 	now := a.cfg
 	now.Sinks, now.Delivery = next.Sinks, next.Delivery
+	now.RateLimits = next.RateLimits
+	now.RateLimits.MaxDevices, now.RateLimits.MaxTenants = a.cfg.RateLimits.MaxDevices, a.cfg.RateLimits.MaxTenants
 	now.ShutdownTimeout, now.DrainDelay, now.Log.Level = next.ShutdownTimeout, next.DrainDelay, next.Log.Level
 	var stay []string
 	for _, key := range needRestart {
@@ -109,6 +114,9 @@ func (a *App) Reload(ctx context.Context, load func() (config.Config, error)) (c
 	done, err := a.sinks.apply(ctx, a.wanted(now))
 	if err != nil {
 		return r.refuse(err)
+	}
+	if err := a.limits.Set(now.RateLimits); err != nil { // it was valid above
+		return r.refuse(fmt.Errorf("rate_limits: %w", err))
 	}
 	if len(stay) > 0 {
 		a.log.Warn("settings have changed that take effect with the next start only", "keys", strings.Join(stay, " "))

@@ -16,6 +16,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/limit"
 	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/internal/settings/layers"
 	"github.com/penstock-io/penstock/sink/deadletter"
@@ -49,6 +50,7 @@ type Config struct {
 	Access      access.Config     `yaml:"access" help:"Who may send, and who may look. Without a source of keys everybody may, which is for loopback only."`
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
+	RateLimits  limit.Config      `yaml:"rate_limits" help:"How much tenants and devices may send. Nothing is limited by default. Changes take effect while the service runs."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
 	Pool        ingest.Config     `yaml:"pool" help:"The workers between the journal and the sinks."`
 	Enrichment  enrich.Config     `yaml:"enrichment" help:"Labels that are added to events by their device."`
