@@ -103,7 +103,8 @@ func TestCodecRoundTrip(t *testing.T) {
 		if got.Total != len(b.Events) {
 			t.Errorf("%s: total is %d, want %d", name, got.Total, len(b.Events))
 		}
-		if again := NewEncoder().Encode(got); string(again) != string(payload) {
+		// By the same encoder: which names lose their place is up to its seed.
+		if again := e.Encode(got); string(again) != string(payload) {
 			t.Errorf("%s: encodes differently after decoding", name)
 		}
 	}
