@@ -100,7 +100,10 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters) {
 	defer func() {
 		// After a panic scratch and batch are left to the garbage collector,
 		// because nobody knows who still holds them.
-		panicked := s.answerPanic(ctx, recover(), b.Body)
+		panicked := false
+		if v := recover(); v != nil { // only then the batch is still ours
+			panicked = s.answerPanic(ctx, v, b.Body)
+		}
 		r.lease.release()
 		if !panicked {
 			r.reset()

@@ -25,11 +25,34 @@ type sinkMetrics struct {
 	abandoned atomic.Int64 // events that writers gave up at shutdown
 }
 
-// newSinkMetrics registers the metrics of s in set, and the stage histograms,
+// newSinkMetrics registers what a sink counts in set, and the stage histograms,
 // which several sinks share, in stages if that is not nil.
-func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
-	label := fmt.Sprintf("{sink=%q}", s.name)
-	gauge := func(name string, f func() float64) { set.NewGauge(name+label, f) }
+func newSinkMetrics(name string, set, stages *metrics.Set) *sinkMetrics {
+	label := fmt.Sprintf("{sink=%q}", name)
+	if stages == nil {
+		stages = set
+	}
+	stage := func(name string) *metrics.PrometheusHistogram {
+		return stages.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("penstock_stage_seconds{stage=%q}", name), event.StageBuckets())
+	}
+	return &sinkMetrics{
+		skipped:          set.NewCounter("penstock_sink_skipped_batches_total" + label),
+		failures:         set.NewCounter("penstock_sink_write_failures_total" + label),
+		refusals:         set.NewCounter("penstock_sink_refused_writes_total" + label),
+		rewinds:          set.NewCounter("penstock_sink_rewinds_total" + label),
+		letterErrors:     set.NewCounter("penstock_sink_dead_letter_errors_total" + label),
+		readErrors:       set.NewCounter("penstock_sink_backlog_read_errors_total" + label),
+		checkpointErrors: set.NewCounter("penstock_sink_checkpoint_errors_total" + label),
+		sync:             set.NewPrometheusHistogram("penstock_sink_sync_seconds" + label),
+		write:            stage("sink"),
+		total:            stage("total"),
+	}
+}
+
+// registerGauges adds what is read from s itself. It comes last, because a
+// scrape may come at once.
+func (s *Sink) registerGauges(set *metrics.Set) {
+	gauge := func(name string, f func() float64) { set.NewGauge(fmt.Sprintf("%s{sink=%q}", name, s.name), f) }
 	gauge("penstock_sink_memory_bytes", func() (n float64) {
 		s.lanes.do(func(*progress.Progress) { n = float64(s.lanes.held()) })
 		return n
@@ -51,12 +74,6 @@ func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
 	gauge("penstock_sink_events_in_flight", func() float64 { return float64(s.Ledger().InFlight()) })
 	gauge("penstock_sink_backlog_bytes", func() float64 { return float64(s.State().Backlog) })
 	gauge("penstock_sink_lag_seconds", func() float64 { return s.State().Lag.Seconds() })
-	if stages == nil {
-		stages = set
-	}
-	stage := func(name string) *metrics.PrometheusHistogram {
-		return stages.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("penstock_stage_seconds{stage=%q}", name), event.StageBuckets())
-	}
 	events := func(outcome string, f func(progress.Ledger) uint64) {
 		set.NewGauge(fmt.Sprintf("penstock_sink_events_total{sink=%q,outcome=%q}", s.name, outcome), func() float64 { return float64(f(s.Ledger())) })
 	}
@@ -68,16 +85,4 @@ func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
 	events("lost", func(l progress.Ledger) uint64 { return l.Lost })
 	events("redelivered", func(l progress.Ledger) uint64 { return l.Redelivered })
 	events("replayed", func(l progress.Ledger) uint64 { return l.Replayed })
-	return &sinkMetrics{
-		skipped:          set.NewCounter("penstock_sink_skipped_batches_total" + label),
-		failures:         set.NewCounter("penstock_sink_write_failures_total" + label),
-		refusals:         set.NewCounter("penstock_sink_refused_writes_total" + label),
-		rewinds:          set.NewCounter("penstock_sink_rewinds_total" + label),
-		letterErrors:     set.NewCounter("penstock_sink_dead_letter_errors_total" + label),
-		readErrors:       set.NewCounter("penstock_sink_backlog_read_errors_total" + label),
-		checkpointErrors: set.NewCounter("penstock_sink_checkpoint_errors_total" + label),
-		sync:             set.NewPrometheusHistogram("penstock_sink_sync_seconds" + label),
-		write:            stage("sink"),
-		total:            stage("total"),
-	}
 }

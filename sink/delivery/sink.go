@@ -142,9 +142,10 @@ func New(name string, cfg Config, dst Target, src Source, log *slog.Logger, set 
 		s.letters = &deadLetters{kept: dst.DeadLetters}
 	}
 	s.life, s.cancelWrite = context.WithCancel(context.Background())
-	s.m = newSinkMetrics(s, set, src.Stages)
+	s.m = newSinkMetrics(name, set, src.Stages)
 	s.retry = newRetrier(cfg, dst, src.Pool, s.log, s.m)
 	s.retry.epoch = s.epoch
+	s.registerGauges(set)
 	return s, nil
 }
 
