@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -246,58 +245,6 @@ func TestNoisyTenantJournal(t *testing.T) {
 			t.Logf("after %d requests of one key, %d of 20 of the other", sent, accepted)
 			if want := map[bool]int{false: 20, true: 0}[sameTenant]; accepted != want {
 				t.Errorf("%d of 20 requests were accepted, want %d", accepted, want)
-			}
-		})
-	}
-}
-
-// TestNoisyTenantMemory has a tenant that begins large requests and does not
-// end them, until it gets no more memory. Another tenant is served.
-func TestNoisyTenantMemory(t *testing.T) {
-	t.Parallel()
-	const config = "http: {max_body_bytes: 4MiB, max_decompressed_bytes: 4MiB, max_inflight_bytes: 24MiB}\n"
-	for name, sameTenant := range map[string]bool{"two tenants": false, "control: one tenant": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			quiet := "quiet"
-			if sameTenant {
-				quiet = "noisy"
-			}
-			s, noisyKey, quietKey := tenants(t, "noisy", quiet, config)
-			for _, key := range []string{noisyKey, quietKey, noisyKey} {
-				if a := s.postAs(key, readings("d", 1)); a.status != 204 {
-					t.Fatal(a)
-				}
-			}
-			chunk := bytes.Repeat([]byte(" "), 4<<20-100)
-			for range 12 {
-				c, err := net.Dial("tcp", strings.TrimPrefix(s.devices, "http://"))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer c.Close()
-				// The service may answer and close before all of it is written.
-				go func() {
-					fmt.Fprintf(c, "POST /v1/telemetry HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n", noisyKey, 4<<20)
-					c.Write(chunk)
-				}()
-			}
-			eventually(t, 20*time.Second, func() error {
-				if n := s.metric(`penstock_http_requests_total{code="503"}`); n < 4 {
-					return fmt.Errorf("%v requests are refused", n)
-				}
-				return nil
-			})
-			large := "[" + strings.Repeat(" ", 3<<20) + readings("quiet", 10)[1:]
-			accepted := 0
-			for range 5 {
-				if s.postAs(quietKey, large).status == 204 {
-					accepted++
-				}
-			}
-			t.Logf("%.0f MiB in flight; %d of 5 of the other key", s.metric("penstock_http_inflight_bytes")/(1<<20), accepted)
-			if want := map[bool]int{false: 5, true: 0}[sameTenant]; accepted != want {
-				t.Errorf("%d of 5 requests were accepted, want %d", accepted, want)
 			}
 		})
 	}
