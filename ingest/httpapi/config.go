@@ -20,6 +20,11 @@ type Config struct {
 	// connection.
 	IdleTimeout time.Duration `yaml:"idle_timeout" help:"Time (duration) that a connection may stay open between two requests." default:"2m"`
 
+	// HandshakeTimeout is the time in which a new connection must have told
+	// what comes before its first request: the header of a proxy, and the TLS
+	// handshake. Default 10s.
+	HandshakeTimeout time.Duration `yaml:"handshake_timeout" help:"Time (duration) in which a TLS handshake, and a PROXY header before it, must have ended." default:"10s"`
+
 	// WriteTimeout is the time in which the client must have taken an answer.
 	// Default 10s.
 	WriteTimeout time.Duration `yaml:"write_timeout" help:"Time (duration) in which the client must have taken an answer." default:"10s"`
@@ -46,6 +51,15 @@ type Config struct {
 	// behind a proxy that brings all devices. Default 1000.
 	MaxConnectionsPerIP int `yaml:"max_connections_per_ip" help:"Number of connections from one IPv4 address or IPv6 /64; 0 means no limit per address." default:"1000"`
 
+	// TrustedProxies are the addresses of those who may say on whose behalf
+	// they send. The limits per address do not count their connections, but
+	// whom they name. Empty trusts nobody.
+	TrustedProxies []Network `yaml:"trusted_proxies" help:"Addresses or networks (10.0.0.0/8) of the balancers and proxies in front. What they say of a client's address is believed: in a PROXY header where proxy_protocol is true, else in X-Forwarded-For. From anybody else neither counts."`
+
+	// ProxyProtocol makes each connection of a trusted proxy begin with a
+	// header of the PROXY protocol, version 1 or 2. One without is closed.
+	ProxyProtocol bool `yaml:"proxy_protocol" help:"true: each connection from trusted_proxies must begin with a header of the PROXY protocol, version 1 or 2." default:"false"`
+
 	// MaxInflightBytes bounds the memory of all bodies that are being read,
 	// decompressed, decoded or acknowledged at once, in bytes. A request that
 	// finds none left is answered 503. Default 256 MiB.
@@ -63,6 +77,7 @@ func DefaultConfig() Config {
 	return Config{
 		ReadTimeout:          30 * time.Second,
 		IdleTimeout:          2 * time.Minute,
+		HandshakeTimeout:     10 * time.Second,
 		WriteTimeout:         10 * time.Second,
 		MaxBodyBytes:         4 << 20,
 		MaxDecompressedBytes: 32 << 20,
@@ -86,6 +101,9 @@ func (c Config) Validate() error {
 	}
 	fault(c.ReadTimeout <= 0, "read_timeout: must be positive, is %s", c.ReadTimeout)
 	fault(c.IdleTimeout <= 0, "idle_timeout: must be positive, is %s", c.IdleTimeout)
+	fault(c.HandshakeTimeout <= 0, "handshake_timeout: must be positive, is %s", c.HandshakeTimeout)
+	fault(c.ProxyProtocol && len(c.TrustedProxies) == 0,
+		"proxy_protocol: needs trusted_proxies, the addresses from which a PROXY header is believed")
 	fault(c.WriteTimeout <= 0, "write_timeout: must be positive, is %s", c.WriteTimeout)
 	fault(c.MaxBodyBytes < 1 || c.MaxBodyBytes > 1<<30,
 		"max_body_bytes: must be between 1 and %d, is %d", 1<<30, c.MaxBodyBytes)

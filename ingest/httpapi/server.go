@@ -22,6 +22,9 @@
 //     next request; a body cut short by the client would look complete; a
 //     Content-Length next to Transfer-Encoding is accepted. All three are
 //     taken care of in body.go and route.go.
+//   - It takes the handshake of TLS for a part of the first request, and its
+//     ConnState hook has to be told so. Handshakes, and headers of proxies, are
+//     in open.go.
 //   - After an answer to a body that was not read it closes at once, whereupon
 //     TCP resets the connection and the client may never see the answer. Such
 //     connections linger (conns.go).
@@ -65,8 +68,9 @@ type Server struct {
 	requests sync.Pool           // of *scratch
 	unpacker chan *decompressors // as many as may run at once
 
-	draining atomic.Bool
-	conns    connections
+	draining   atomic.Bool
+	conns      connections
+	handshakes handshakes
 }
 
 // New returns a server that serves once it is given a listener. cfg must be
@@ -106,6 +110,9 @@ func New(cfg Config, dec *decode.Decoder, in Intake, pool *event.Pool, log *slog
 	}
 	return s
 }
+
+// UseTLS has the listener serve TLS only. It is called before Serve, if at all.
+func (s *Server) UseTLS(t TLS) { s.handshakes.init(t) }
 
 // Serve accepts connections from ln, which it takes, until Shutdown; then it
 // returns nil. A failure to accept that may pass, such as a lack of file
@@ -168,6 +175,9 @@ func (s *Server) inflightBytes() int64 { return s.budget.used.Load() }
 func (s *Server) MemoryBound() int64 {
 	const writeBuffer, readAhead = 4 << 10, 8 << 10
 	perConnection := s.cfg.MaxHeaderBytes*2 + writeBuffer + readAhead
+	if s.handshakes.config != nil {
+		perConnection += tlsBytes
+	}
 	return s.cfg.MaxInflightBytes + int64(s.cfg.MaxConnections)*perConnection +
 		int64(cap(s.unpacker))*decompressorBytes
 }
