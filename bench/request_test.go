@@ -45,7 +45,7 @@ func BenchmarkHandOver(b *testing.B) {
 				b.Fatal(err)
 			}
 			s.Start()
-			in, err := ingest.New(ingest.DefaultConfig(), j, noEnricher{}, 0, metrics.NewSet())
+			in, err := ingest.New(ingest.DefaultConfig(), j, noEnricher{}, ingest.Screening{}, 0, metrics.NewSet())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -142,7 +142,7 @@ func newService(b *testing.B, withStore bool) *service {
 		b.Fatal(err)
 	}
 	out.Start()
-	in, err := ingest.New(ingest.DefaultConfig(), j, table, low, metrics.NewSet())
+	in, err := ingest.New(ingest.DefaultConfig(), j, table, ingest.Screening{}, low, metrics.NewSet())
 	if err != nil {
 		b.Fatal(err)
 	}

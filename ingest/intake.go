@@ -39,6 +39,30 @@ type Enricher interface {
 	Screen(b *event.Batch)
 }
 
+// Screener decides what of a batch may be accepted. Screen borrows b, rejects
+// single events of it (by Keep and Reject), and returns an error that
+// wraps an event.Refusal if the whole request is to be refused. It is called
+// by many goroutines at once, and allocates nothing for a batch that it lets
+// pass.
+type Screener interface {
+	Screen(b *event.Batch) error
+}
+
+// Screening are the questions that each batch is asked before it is accepted,
+// in this order. A nil Screener asks nothing. What Who has refused reaches
+// nobody else; what What refuses has been charged by HowMuch already, since
+// looking at it has a price as well.
+type Screening struct {
+	// Who may send this: asked before anything is looked up that another
+	// sender might have left.
+	Who Screener
+	// HowMuch may be sent: asked when duplicates and unknown devices are out
+	// of the batch, so that nobody pays for a repetition.
+	HowMuch Screener
+	// What may be sent.
+	What Screener
+}
+
 // Sink takes journaled batches, in the order of the journal and from one
 // goroutine at a time. Its methods never block.
 type Sink interface {
@@ -53,6 +77,7 @@ type Sink interface {
 type Intake struct {
 	journal  Journal
 	enricher Enricher
+	screens  Screening
 	pool     *pool
 	handover *handover
 	seen     *duplicates
@@ -66,13 +91,14 @@ type Intake struct {
 
 // New returns an intake whose workers run until Close. start is where the
 // journal ends. It has no sinks before SetSinks.
-func New(cfg Config, j Journal, e Enricher, start event.Position, set *metrics.Set) (*Intake, error) {
+func New(cfg Config, j Journal, e Enricher, screens Screening, start event.Position, set *metrics.Set) (*Intake, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	in := &Intake{
 		journal:      j,
 		enricher:     e,
+		screens:      screens,
 		journalStage: set.NewPrometheusHistogramExt(`penstock_stage_seconds{stage="journal"}`, event.StageBuckets()),
 	}
 	if cfg.DuplicateDevices > 0 {
@@ -90,15 +116,29 @@ func New(cfg Config, j Journal, e Enricher, start event.Position, set *metrics.S
 func (in *Intake) SetSinks(f func(Joint) []Sink) { in.handover.change(f) }
 
 // Screen borrows b and takes out of it what must not be accepted although it
-// is well formed: envelopes that were acknowledged before, and events of
-// unknown devices where the policy refuses them, which become rejections. It
-// returns the number of duplicate events.
-func (in *Intake) Screen(b *event.Batch) (duplicates int) {
+// is well formed: envelopes that were acknowledged before, events of unknown
+// devices where the policy refuses them, and what a screener rejects. It
+// returns the number of duplicate events. An error is a screener's: the whole
+// request is refused, and Accept must not be called.
+func (in *Intake) Screen(b *event.Batch) (duplicates int, err error) {
+	if in.screens.Who != nil {
+		if err := in.screens.Who.Screen(b); err != nil {
+			return 0, err
+		}
+	}
 	if in.seen != nil {
 		duplicates = in.seen.drop(b)
 	}
 	in.enricher.Screen(b)
-	return duplicates
+	for _, s := range [...]Screener{in.screens.HowMuch, in.screens.What} {
+		if s == nil || len(b.Events) == 0 {
+			continue
+		}
+		if err := s.Screen(b); err != nil {
+			return 0, err
+		}
+	}
+	return duplicates, nil
 }
 
 // Admit returns nil if a batch would be accepted at this moment, and else the

@@ -35,6 +35,10 @@ type Batch struct {
 	// batch that was read back from disk.
 	Start, Queued int64
 
+	// Sender is who sent the batch, nil for somebody without a name. It is not
+	// journaled.
+	Sender *Sender
+
 	// Position is where the batch's record starts in the journal, and Next
 	// where the following one does.
 	Position, Next Position

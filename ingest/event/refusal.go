@@ -21,6 +21,10 @@ const (
 	TooManyEvents // it holds more events than one may
 	TooLarge      // it is larger than one may be
 
+	// Its sender must not send it.
+	NotKnown   // it is not known who sends
+	NotAllowed // who sends is known, and may send nothing of it
+
 	// The same request may be accepted later.
 	OverQuota     // a limit that was set for the sender is used up
 	Overload      // there is no memory left for it
@@ -37,7 +41,7 @@ const (
 func (c Cause) String() string {
 	return [Causes]string{
 		Unavailable: "unavailable", Malformed: "malformed", EmptyBody: "empty body", NotEvents: "not events",
-		TooManyEvents: "too many events", TooLarge: "too large", OverQuota: "over quota", Overload: "overload",
+		TooManyEvents: "too many events", TooLarge: "too large", NotKnown: "not known", NotAllowed: "not allowed", OverQuota: "over quota", Overload: "overload",
 		JournalFull: "journal full", JournalFailed: "journal failed", Draining: "draining", Internal: "internal",
 	}[c]
 }

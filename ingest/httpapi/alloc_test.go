@@ -15,8 +15,8 @@ import (
 // quiet is an intake that allocates nothing.
 type quiet struct{ events int }
 
-func (*quiet) Admit() error            { return nil }
-func (*quiet) Screen(*event.Batch) int { return 0 }
+func (*quiet) Admit() error                     { return nil }
+func (*quiet) Screen(*event.Batch) (int, error) { return 0, nil }
 
 func (q *quiet) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	q.events += len(b.Events)

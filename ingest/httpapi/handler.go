@@ -147,7 +147,10 @@ func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
 	r.lease.force(max(b.Size()-cap(b.Body), 0))
 
 	o := outcome{received: b.Total}
-	o.duplicates = s.intake.Screen(b)
+	if o.duplicates, err = s.intake.Screen(b); err != nil {
+		s.refuse(ctx, err)
+		return
+	}
 	o.accepted, o.rejected = len(b.Events), b.Rejected()
 	switch {
 	case o.rejected > 0 && o.accepted == 0 && o.duplicates == 0:

@@ -37,12 +37,12 @@ type stub struct {
 
 func (s *stub) Admit() error { return s.full }
 
-func (s *stub) Screen(b *event.Batch) int {
+func (s *stub) Screen(b *event.Batch) (int, error) {
 	before := len(b.Events)
 	if s.duplicates != nil {
 		b.Keep(func(e *event.Event) bool { return !s.duplicates(e) })
 	}
-	return before - len(b.Events)
+	return before - len(b.Events), nil
 }
 
 func (s *stub) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {

@@ -20,8 +20,9 @@ type Intake interface {
 
 	// Screen borrows b and takes out of it what must not be accepted although
 	// it is well formed: events of unknown devices, which become rejections,
-	// and those that were acknowledged before, whose number it returns.
-	Screen(b *event.Batch) (duplicates int)
+	// and those that were acknowledged before, whose number it returns. An error
+	// refuses the whole request, of which nothing may be accepted then.
+	Screen(b *event.Batch) (duplicates int, err error)
 
 	// Accept takes one reference of b, on error too. It returns once the
 	// events are as safe as the returned acknowledgement says, which may be

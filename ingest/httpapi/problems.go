@@ -24,6 +24,8 @@ const (
 	emptyBody
 	malformedJSON
 	bodyTypeMismatch
+	unauthorized
+	deviceNotAllowed
 	notFound
 	methodNotAllowed
 	requestTimeout
@@ -68,6 +70,10 @@ var problems = [problemCount]Problem{
 		"The body is not valid JSON. The offset, where it is known, counts bytes of the decompressed body."},
 	bodyTypeMismatch: {"type_mismatch", 400, "Neither object nor array",
 		"The body is JSON, but a single value; events are objects."},
+	unauthorized: {"unauthorized", 401, "Not known who sends",
+		"The request has no valid key; the detail says what is missing. Send Authorization: Bearer with a key, or Basic with the key as password. Keep the events and ask whoever runs the service for a key."},
+	deviceNotAllowed: {"device_not_allowed", 403, "Not allowed",
+		"The key is known, and allows nothing of this request. The detail says what it would have to allow."},
 	notFound: {"not_found", 404, "No such path",
 		"Events are sent to POST /v1/telemetry; nothing else is here."},
 	methodNotAllowed: {"method_not_allowed", 405, "Method not allowed",
@@ -122,6 +128,8 @@ var ofCause = [event.Causes]problemID{
 	event.NotEvents:     bodyTypeMismatch,
 	event.TooManyEvents: tooManyEvents,
 	event.TooLarge:      bodyTooLarge,
+	event.NotKnown:      unauthorized,
+	event.NotAllowed:    deviceNotAllowed,
 	event.OverQuota:     overQuota,
 	event.Overload:      memoryLimit,
 	event.JournalFull:   journalFull,

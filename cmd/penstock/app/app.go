@@ -69,7 +69,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	pool := &event.Pool{}
-	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, a.journal.Tail(), a.set)
+	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, ingest.Screening{}, a.journal.Tail(), a.set)
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
