@@ -83,6 +83,8 @@ type conn struct {
 	failed error // of Read
 }
 
+func newConn(nc net.Conn) *conn { return &conn{Conn: nc, raw: nc} }
+
 // Read notes that the first request begins, of which fasthttp does not tell,
 // and how reading ended: in errors about chunks fasthttp hides the cause, and
 // a chunked body that ends between two chunks it reports as a complete one.
@@ -132,7 +134,8 @@ func readFailure(c net.Conn) error {
 
 // admit takes a fresh connection and serves or refuses it in a goroutine.
 func (s *Server) admit(nc net.Conn) {
-	c := &conn{Conn: nc, raw: nc, peer: ipOf(nc.RemoteAddr())}
+	c := newConn(nc)
+	c.peer = ipOf(nc.RemoteAddr())
 	c.proxied = s.cfg.trusts(c.peer)
 	if !c.proxied {
 		c.addr = limitedBy(c.peer)

@@ -55,6 +55,12 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		}
 		defer s.conns.leave(addr)
 	}
+	sender, err := s.senderOf(ctx)
+	if err != nil {
+		s.closeAfter(ctx) // what was believed of the connection holds no more
+		s.refuse(ctx, err)
+		return
+	}
 	p, err := s.parameters(ctx)
 	if err == nil {
 		err = s.intake.Admit()
@@ -64,7 +70,16 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, err)
 		return
 	}
-	s.ingest(ctx, p)
+	s.ingest(ctx, p, sender)
+}
+
+// senderOf returns who sends a request by the certificate of its connection,
+// or nil if the connection tells nothing.
+func (s *Server) senderOf(ctx *fasthttp.RequestCtx) (*event.Sender, error) {
+	if c := connOf(ctx.Conn()); c != nil && c.identify != nil {
+		return c.identify()
+	}
+	return nil, nil
 }
 
 // expect is fasthttp's hook for "Expect: 100-continue". The answer to a
@@ -80,6 +95,9 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	_ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
 	err := wellFormed(&ctx.Request.Header)
 	if err == nil {
+		_, err = s.senderOf(ctx)
+	}
+	if err == nil {
 		_, err = s.parameters(ctx)
 	}
 	if err == nil {
@@ -93,8 +111,9 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	return fasthttp.StatusContinue
 }
 
-// ingest takes a request whose header is in order to its answer.
-func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters) {
+// ingest takes a request whose header is in order to its answer. sender is nil
+// for somebody without a name.
+func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters, sender *event.Sender) {
 	start := event.Now()
 	r := s.requests.Get().(*scratch)
 	r.parameters = p
@@ -110,6 +129,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters) {
 			s.requests.Put(r)
 		}
 	}()
+	b.Sender = sender
 	b.Start = start
 	b.ReceivedAt = time.Now().UnixMilli()
 	s.process(ctx, r, b)

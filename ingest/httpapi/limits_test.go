@@ -292,7 +292,7 @@ func TestIdleAfterShutdownBegan(t *testing.T) {
 	var cs connections
 	cs.init(testConfig())
 	client, server := net.Pipe()
-	c := &conn{Conn: server}
+	c := newConn(server)
 	cs.add(c)
 	c.state.Store(active)
 	cs.close()

@@ -185,12 +185,12 @@ func (s *Server) readProxyHeader(c *conn, limit time.Duration) error {
 type handshakeFailure uint8
 
 const (
-	handshakeTimeout handshakeFailure = iota // it did not end in time
-	handshakeNotTLS                          // what came is another protocol
-	handshakeCertificate                     // the client's certificate is not believed, or denied
-	handshakeByClient                        // the client does not like ours
-	handshakeGone                            // the connection ended
-	handshakeOther                           // no version or suite in common, no certificate, ...
+	handshakeTimeout     handshakeFailure = iota // it did not end in time
+	handshakeNotTLS                              // what came is another protocol
+	handshakeCertificate                         // the client's certificate is not believed, or denied
+	handshakeByClient                            // the client does not like ours
+	handshakeGone                                // the connection ended
+	handshakeOther                               // no version or suite in common, no certificate, ...
 
 	handshakeFailures = int(iota)
 )

@@ -55,6 +55,9 @@ type Config struct {
 	MinVersion string `yaml:"min_version" default:"1.2" oneof:"1.2,1.3" help:"Oldest version of TLS that is spoken: 1.2 or 1.3."`
 }
 
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config { return Config{MinVersion: "1.2"} }
+
 // Enabled reports whether the listener serves TLS.
 func (c Config) Enabled() bool { return c.CertFile != "" || c.KeyFile != "" }
 

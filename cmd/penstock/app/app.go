@@ -24,6 +24,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/internal/servertls"
 	"github.com/penstock-io/penstock/sink/embedded"
 )
 
@@ -41,6 +42,7 @@ type App struct {
 	sinks   *sinkSet
 	devices *httpapi.Server
 	ops     *http.Server
+	secured []*servertls.Server // of the listeners that serve TLS
 
 	accepted *metrics.Counter
 	reloads  reloads
@@ -81,6 +83,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 		limits.MaxPast = cfg.Store.Retention
 	}
 	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, pool, log, a.set)
+	if err := a.secure(); err != nil {
+		return nil, err
+	}
 	a.accepted = a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
 	a.ops = ops.New(a.service(), log)
 	a.registerLedger()

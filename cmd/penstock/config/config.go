@@ -23,9 +23,11 @@ import (
 
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
+	"github.com/penstock-io/penstock/ingest/access/cert"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/internal/servertls"
 	"github.com/penstock-io/penstock/sink/deadletter"
 	"github.com/penstock-io/penstock/sink/delivery"
 	"github.com/penstock-io/penstock/sink/embedded"
@@ -40,6 +42,9 @@ type Config struct {
 	// OpsListen is the address of the operator's listener. Whoever reaches it
 	// can read everything that is stored.
 	OpsListen string `yaml:"ops_listen" default:"127.0.0.1:8081" help:"Address of the operator's listener (metrics, health, queries, vmui, profiles), host:port. It has no authentication: keep it on loopback or behind a proxy."`
+
+	TLS    TLS `yaml:"tls" help:"TLS of the devices' listener: its certificate, and those of clients."`
+	OpsTLS TLS `yaml:"ops_tls" help:"TLS of the operator's listener: its certificate, and those of clients."`
 
 	// DataDir holds everything that survives a restart. It is created if it
 	// is missing.
@@ -84,6 +89,9 @@ func Default() Config {
 		ShutdownTimeout: 30 * time.Second,
 		Log:             Log{Level: "info", Format: "text"},
 
+		TLS:    DefaultTLS(),
+		OpsTLS: DefaultTLS(),
+
 		HTTP:        httpapi.DefaultConfig(),
 		Limits:      decode.DefaultConfig(),
 		Journal:     journal.DefaultConfig(),
@@ -93,6 +101,24 @@ func Default() Config {
 		Store:       Store{Enabled: true, Config: embedded.DefaultConfig()},
 		DeadLetters: deadletter.DefaultConfig(),
 	}
+}
+
+// TLS is how a listener serves TLS.
+type TLS struct {
+	servertls.Config
+	Client cert.Config `yaml:"client" help:"Certificates of clients (mTLS)."`
+}
+
+// DefaultTLS returns the defaults: no TLS.
+func DefaultTLS() TLS { return TLS{Config: servertls.DefaultConfig()} }
+
+// Validate reports what is wrong with the settings of TLS.
+func (t TLS) Validate() error {
+	errs := []error{t.Config.Validate(), prefixed("client.", t.Client.Validate())}
+	if t.Client.CAFile != "" && !t.Enabled() {
+		errs = append(errs, errors.New("client.ca_file: needs cert_file and key_file, since clients show certificates in TLS only"))
+	}
+	return errors.Join(errs...)
 }
 
 // maxFuture is how far ahead of the clock VictoriaMetrics' engine takes
