@@ -15,6 +15,7 @@ type commands struct {
 	Config     configCommands     `cmd:"" help:"Check, print and explain the configuration."`
 	Sink       sinkCommands       `cmd:"" help:"List and check the stores that events go on to, and create their tables."`
 	DeadLetter deadLetterCommands `cmd:"" name:"deadletter" help:"Look at events that a store refused, and send them again."`
+	Key        keyCommands        `cmd:"" help:"Make, list and revoke the keys of devices and operators."`
 	Journal    journalCommands    `cmd:"" help:"Look into a journal, also while the service runs."`
 	Version    versionCommand     `cmd:"" help:"Print the version of the program and of what it is built from."`
 }

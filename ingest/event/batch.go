@@ -206,6 +206,31 @@ func (b *Batch) Commit(index int, device string, timestamp int64) {
 	b.openTag = uint32(len(b.tags))
 }
 
+// TagAll gives every event the tag, in the place of one of that name. It is
+// meant for the time between decoding and journaling. name and value outlive
+// the batch.
+func (b *Batch) TagAll(name, value string) {
+	var off uint32 // where the tags of the event before were
+	var n uint16
+	for i := range b.Events {
+		e := &b.Events[i]
+		if i > 0 && e.tagOff == off && e.tagLen == n {
+			e.tagOff, e.tagLen = b.Events[i-1].tagOff, b.Events[i-1].tagLen
+			continue
+		}
+		off, n = e.tagOff, e.tagLen
+		start := uint32(len(b.tags))
+		for _, t := range b.tags[off : off+uint32(n)] {
+			if t.Name != name {
+				b.tags = append(b.tags, t)
+			}
+		}
+		b.tags = append(b.tags, Label{name, value})
+		e.tagOff, e.tagLen = start, uint16(len(b.tags)-int(start))
+	}
+	b.openTag = uint32(len(b.tags))
+}
+
 // Discard drops what was added since the last Commit or ShareTags.
 func (b *Batch) Discard() {
 	b.fields = b.fields[:b.openField]

@@ -55,13 +55,10 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		}
 		defer s.conns.leave(addr)
 	}
-	sender, err := s.senderOf(ctx)
-	if err != nil {
-		s.closeAfter(ctx) // what was believed of the connection holds no more
-		s.refuse(ctx, err)
-		return
-	}
 	p, err := s.parameters(ctx)
+	if err == nil {
+		p.sender, err = s.authenticate(ctx)
+	}
 	if err == nil {
 		err = s.intake.Admit()
 	}
@@ -70,16 +67,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, err)
 		return
 	}
-	s.ingest(ctx, p, sender)
-}
-
-// senderOf returns who sends a request by the certificate of its connection,
-// or nil if the connection tells nothing.
-func (s *Server) senderOf(ctx *fasthttp.RequestCtx) (*event.Sender, error) {
-	if c := connOf(ctx.Conn()); c != nil && c.identify != nil {
-		return c.identify()
-	}
-	return nil, nil
+	s.ingest(ctx, p)
 }
 
 // expect is fasthttp's hook for "Expect: 100-continue". The answer to a
@@ -95,10 +83,10 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	_ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
 	err := wellFormed(&ctx.Request.Header)
 	if err == nil {
-		_, err = s.senderOf(ctx)
+		_, err = s.parameters(ctx)
 	}
 	if err == nil {
-		_, err = s.parameters(ctx)
+		_, err = s.authenticate(ctx)
 	}
 	if err == nil {
 		err = s.intake.Admit()
@@ -111,9 +99,8 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 	return fasthttp.StatusContinue
 }
 
-// ingest takes a request whose header is in order to its answer. sender is nil
-// for somebody without a name.
-func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters, sender *event.Sender) {
+// ingest takes a request whose header is in order to its answer.
+func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters) {
 	start := event.Now()
 	r := s.requests.Get().(*scratch)
 	r.parameters = p
@@ -129,8 +116,7 @@ func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters, sender *event.Se
 			s.requests.Put(r)
 		}
 	}()
-	b.Sender = sender
-	b.Start = start
+	b.Start, b.Sender = start, p.sender
 	b.ReceivedAt = time.Now().UnixMilli()
 	s.process(ctx, r, b)
 	b.Release()

@@ -144,6 +144,8 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 	switch r.Cause {
 	case event.Unavailable:
 		s.log.Error("cannot accept a batch", "error", err)
+	case event.NotKnown:
+		ctx.Response.Header.Set(fasthttp.HeaderWWWAuthenticate, `Bearer realm="penstock", Basic realm="penstock"`)
 	case event.Malformed, event.NotEvents:
 		members = offsetMember(r.Offset)
 	}

@@ -21,6 +21,8 @@ type parameters struct {
 	want      event.Ack
 	partial   bool // valid events are accepted next to invalid ones
 	size      int  // Content-Length, or -1
+
+	sender *event.Sender // nil for somebody without a name
 }
 
 // errDraining refuses what begins after Drain.
@@ -56,6 +58,39 @@ func (s *Server) parameters(ctx *fasthttp.RequestCtx) (p parameters, err error) 
 			Detail: fmt.Sprintf("the body has %d bytes, the limit is %d", p.size, s.cfg.MaxBodyBytes)}
 	}
 	return p, nil
+}
+
+// dialect is the name of this listener's own form of events, for keys that
+// allow some forms only.
+const dialect = "native"
+
+// authenticate returns who sends the request: by its Authorization, and if it
+// has none by the certificate of its connection, which has to be good in any
+// case. It keeps nothing of ctx.
+func (s *Server) authenticate(ctx *fasthttp.RequestCtx) (*event.Sender, error) {
+	var certified *event.Sender
+	if c := connOf(ctx.Conn()); c != nil && c.identify != nil {
+		var err error
+		if certified, err = c.identify(); err != nil {
+			s.closeAfter(ctx) // what was believed of the connection holds no more
+			return nil, err
+		}
+	}
+	if s.auth == nil {
+		return certified, nil
+	}
+	var value []byte
+	switch all := ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization); {
+	case len(all) == 0 && certified != nil:
+		return certified, nil
+	case len(all) == 1:
+		value = all[0]
+	case len(all) > 1:
+		from, _ := s.clientOf(ctx)
+		return nil, s.auth.RefuseTwice(limitedBy(from), s.conns.closed)
+	}
+	from, _ := s.clientOf(ctx)
+	return s.auth.Authenticate(dialect, limitedBy(from), value, s.conns.closed)
 }
 
 // wellFormed refuses what another HTTP server might read differently, after

@@ -59,6 +59,7 @@ type Server struct {
 	cfg    Config
 	dec    decoder
 	intake Intake
+	auth   Authenticator // nil: whoever it is may send
 	pool   *event.Pool
 	log    *slog.Logger
 
@@ -74,12 +75,13 @@ type Server struct {
 }
 
 // New returns a server that serves once it is given a listener. cfg must be
-// valid. It registers its metrics in set.
-func New(cfg Config, dec *decode.Decoder, in Intake, pool *event.Pool, log *slog.Logger, set *metrics.Set) *Server {
+// valid. auth may be nil, which lets in everybody. It registers its metrics in set.
+func New(cfg Config, dec *decode.Decoder, in Intake, auth Authenticator, pool *event.Pool, log *slog.Logger, set *metrics.Set) *Server {
 	s := &Server{
 		cfg:      cfg,
 		dec:      dec,
 		intake:   in,
+		auth:     auth,
 		pool:     pool,
 		log:      log,
 		budget:   budget{limit: cfg.MaxInflightBytes},

@@ -6,6 +6,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,6 +21,7 @@ import (
 	"github.com/penstock-io/penstock/cmd/penstock/ops"
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
+	"github.com/penstock-io/penstock/ingest/access"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/httpapi"
@@ -39,6 +41,7 @@ type App struct {
 	journal *journal.Journal
 	table   *enrich.Table
 	intake  *ingest.Intake
+	access  *access.Access // nil if nobody who sends is known
 	sinks   *sinkSet
 	devices *httpapi.Server
 	ops     *http.Server
@@ -70,8 +73,11 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if err := a.openStorage(); err != nil {
 		return nil, err
 	}
+	if err := a.openAccess(); err != nil {
+		return nil, err
+	}
 	pool := &event.Pool{}
-	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, ingest.Screening{}, a.journal.Tail(), a.set)
+	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, a.screening(), a.journal.Tail(), a.set)
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
@@ -82,7 +88,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if cfg.Store.Enabled && (limits.MaxPast == 0 || limits.MaxPast > cfg.Store.Retention) {
 		limits.MaxPast = cfg.Store.Retention
 	}
-	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, pool, log, a.set)
+	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, a.authenticator(), pool, log, a.set)
 	if err := a.secure(); err != nil {
 		return nil, err
 	}
@@ -104,6 +110,33 @@ func (a *App) listen() (err error) {
 	}
 	a.closers = append(a.closers, a.opsLn.Close)
 	return nil
+}
+
+// openAccess reads the keys, if there is a source of them. Without one it may
+// still be that senders are known by their certificates.
+func (a *App) openAccess() (err error) {
+	if !a.cfg.Access.Enabled() && a.cfg.TLS.Client.CAFile == "" {
+		return nil
+	}
+	a.access, err = access.New(context.Background(), a.cfg.Access, a.log, a.set)
+	return err
+}
+
+// screening is what is asked about each batch. What is not configured asks
+// nothing.
+func (a *App) screening() (s ingest.Screening) {
+	if a.access != nil {
+		s.Who = a.access
+	}
+	return s
+}
+
+// authenticator tells who sends by a key or a token; nil asks nobody for one.
+func (a *App) authenticator() httpapi.Authenticator {
+	if !a.cfg.Access.Enabled() {
+		return nil
+	}
+	return a.access
 }
 
 // openStorage opens what lies in the data directory, and the enrichment

@@ -31,6 +31,9 @@ func (a *App) Run(ctx context.Context) error {
 	for _, s := range a.secured {
 		running.Go(func() { s.Run(background) })
 	}
+	if a.access != nil {
+		running.Go(func() { a.access.Run(background) })
+	}
 	run("operator's listener", func() error {
 		if err := a.ops.Serve(a.opsLn); !errors.Is(err, http.ErrServerClosed) {
 			return err

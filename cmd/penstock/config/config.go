@@ -18,11 +18,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
+	"github.com/penstock-io/penstock/ingest/access"
 	"github.com/penstock-io/penstock/ingest/access/cert"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/httpapi"
@@ -41,7 +43,7 @@ type Config struct {
 
 	// OpsListen is the address of the operator's listener. Whoever reaches it
 	// can read everything that is stored.
-	OpsListen string `yaml:"ops_listen" default:"127.0.0.1:8081" help:"Address of the operator's listener (metrics, health, queries, vmui, profiles), host:port. It has no authentication: keep it on loopback or behind a proxy."`
+	OpsListen string `yaml:"ops_listen" default:"127.0.0.1:8081" help:"Address of the operator's listener (metrics, health, queries, vmui, profiles), host:port. Beyond loopback it needs keys with roles, see access.operator."`
 
 	TLS    TLS `yaml:"tls" help:"TLS of the devices' listener: its certificate, and those of clients."`
 	OpsTLS TLS `yaml:"ops_tls" help:"TLS of the operator's listener: its certificate, and those of clients."`
@@ -60,6 +62,7 @@ type Config struct {
 
 	Log Log `yaml:"log" help:"The program's own log, on standard error."`
 
+	Access      access.Config     `yaml:"access" help:"Who may send, and who may look. Without a source of keys everybody may, which is for loopback only."`
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
@@ -92,6 +95,7 @@ func Default() Config {
 		TLS:    DefaultTLS(),
 		OpsTLS: DefaultTLS(),
 
+		Access:      access.DefaultConfig(),
 		HTTP:        httpapi.DefaultConfig(),
 		Limits:      decode.DefaultConfig(),
 		Journal:     journal.DefaultConfig(),
@@ -136,6 +140,7 @@ func (c Config) Validate() error {
 	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port != "0" && c.Listen == c.OpsListen {
 		errs = append(errs, fmt.Errorf("ops_listen: must differ from listen, both are %s", c.Listen))
 	}
+	errs = append(errs, c.checkExposure())
 	if c.DataDir == "" {
 		errs = append(errs, errors.New("data_dir: must name a directory"))
 	}
@@ -169,6 +174,44 @@ func (l Log) Validate() error {
 		errs = append(errs, fmt.Errorf("format: must be text or json, got %q", l.Format))
 	}
 	return errors.Join(errs...)
+}
+
+// checkExposure refuses to serve whoever comes by from elsewhere, unless that
+// was said.
+func (c Config) checkExposure() error {
+	if c.Access.Anonymous {
+		return nil
+	}
+	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, " +
+		"ask for certificates with %s.client.ca_file, or set access.anonymous: true to let in everybody who reaches it"
+	var errs []error
+	if !isLoopback(c.Listen) && !c.Access.Enabled() && !c.TLS.asksAll() {
+		errs = append(errs, fmt.Errorf("listen: %s "+mend, c.Listen, "tls"))
+	}
+	if !isLoopback(c.OpsListen) && !c.Access.OperatorIsOpen() {
+		switch {
+		case !c.Access.Enabled() && !c.OpsTLS.asksAll():
+			errs = append(errs, fmt.Errorf("ops_listen: %s "+mend, c.OpsListen, "ops_tls"))
+		case !c.OpsTLS.Enabled():
+			errs = append(errs, fmt.Errorf("ops_listen: %s is not loopback, and keys would cross the network in the clear; set ops_tls.cert_file and ops_tls.key_file, or access.operator: open where something else guards it", c.OpsListen))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// asksAll reports whether nobody is let in without a certificate.
+func (t TLS) asksAll() bool { return t.Enabled() && t.Client.CAFile != "" && !t.Client.Optional }
+
+// isLoopback reports whether only this machine can reach the address. A name
+// other than localhost may lead anywhere, also tomorrow. What is no address is
+// found elsewhere.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }
 
 func checkAddress(key, addr string) error {

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package access
+
+import "io/fs"
+
+func identity(fs.FileInfo) any { return nil }
