@@ -108,6 +108,7 @@ func (c *deadLetterShowCommand) Run(p *program) error {
 
 type deadLetterReplayCommand struct {
 	Sink string `placeholder:"NAME" help:"Only those of this sink."`
+	operatorKey
 	settings
 }
 
@@ -124,7 +125,7 @@ func (c *deadLetterReplayCommand) Run(ctx context.Context, p *program) error {
 	if c.Sink != "" {
 		address += "?sink=" + url.QueryEscape(c.Sink)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
+	req, err := c.request(ctx, http.MethodPost, address)
 	if err != nil {
 		return err
 	}

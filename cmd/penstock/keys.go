@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -193,4 +195,23 @@ func (c *keyCheckCommand) Run(p *program) error {
 		return fmt.Errorf("the key is %s", state)
 	}
 	return nil
+}
+
+// operatorKey is the key that a command brings to the operator's listener.
+type operatorKey struct {
+	KeyFile string `placeholder:"FILE" help:"File with a key for the operator's listener, where it asks for one."`
+}
+
+// request returns a request without a body.
+func (k operatorKey) request(ctx context.Context, method, address string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil || k.KeyFile == "" {
+		return req, err
+	}
+	key, err := os.ReadFile(k.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the key: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(key)))
+	return req, nil
 }

@@ -9,6 +9,9 @@ import (
 // user's name, which is ignored.
 const maxBasic = 512
 
+// strict takes one form of a text only. It is read only.
+var strict = base64.StdEncoding.Strict()
+
 // credentials returns the token of a Bearer header, or the password of a
 // Basic one. It is a part of header, or of buf. An empty header has no
 // credentials, and neither an error.
@@ -30,7 +33,7 @@ func credentials(header []byte, buf *[maxBasic]byte) (token []byte, basic bool, 
 		if base64.StdEncoding.DecodedLen(len(rest)) > len(buf) {
 			return nil, true, false
 		}
-		n, err := base64.StdEncoding.Strict().Decode(buf[:], rest)
+		n, err := strict.Decode(buf[:], rest)
 		if err != nil {
 			return nil, true, false
 		}

@@ -75,7 +75,12 @@ func isDigit62(c byte) bool {
 }
 
 func checksum(body []byte) (digits [checksumDigits]byte) {
-	sum := crc32.ChecksumIEEE(body)
+	// crc32.ChecksumIEEE, but for that its argument escapes to the heap.
+	sum := ^uint32(0)
+	for _, c := range body {
+		sum = crc32.IEEETable[byte(sum)^c] ^ sum>>8
+	}
+	sum = ^sum
 	for i := len(digits) - 1; i >= 0; i-- {
 		digits[i] = base62[sum%62]
 		sum /= 62

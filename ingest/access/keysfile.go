@@ -239,6 +239,9 @@ func change(path string, create bool, f func([]Record) ([]Record, error)) error 
 	if all, err = f(all); err != nil {
 		return err
 	}
+	if err := keepOwner(path, path+".new"); err != nil {
+		return fmt.Errorf("cannot give the new keys file to the owner of the old one: %w", err)
+	}
 	err = durable.Replace(path, ".new", 0o600, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)

@@ -50,6 +50,18 @@ func bench(t testing.TB, body string, headers ...string) (s *Server, q *quiet, r
 	}
 }
 
+// A request whose sender is known costs no allocation more.
+func TestAuthenticationAllocations(t *testing.T) {
+	s, q, run := bench(t, good, "Authorization: Bearer good")
+	s.auth = &doorman{}
+	for range 10 {
+		run()
+	}
+	if n := testing.AllocsPerRun(200, run); n > 0 || q.events == 0 {
+		t.Errorf("%v allocations, %d events", n, q.events)
+	}
+}
+
 // TestHandlerAllocations holds the hot path to what it costs: the issue's
 // target for 100 events is 4 at most for the whole request.
 func TestHandlerAllocations(t *testing.T) {

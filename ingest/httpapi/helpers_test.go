@@ -94,13 +94,19 @@ func newTestServer(t testing.TB, cfg Config, in *stub) *testServer {
 func serve(t testing.TB, cfg Config, in *stub) *testServer {
 	t.Helper()
 	s := newTestServer(t, cfg, in)
+	s.listen(t)
+	return s
+}
+
+// listen serves on a port of its own.
+func (s *testServer) listen(t testing.TB) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.serveOn(t, ln)
 	s.addr = ln.Addr().String()
-	return s
 }
 
 func (s *testServer) serveOn(t testing.TB, ln net.Listener) {

@@ -179,21 +179,17 @@ func (l Log) Validate() error {
 // checkExposure refuses to serve whoever comes by from elsewhere, unless that
 // was said.
 func (c Config) checkExposure() error {
-	if c.Access.Anonymous {
-		return nil
-	}
-	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, " +
-		"ask for certificates with %s.client.ca_file, or set access.anonymous: true to let in everybody who reaches it"
+	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, ask for certificates with"
 	var errs []error
-	if !isLoopback(c.Listen) && !c.Access.Enabled() && !c.TLS.asksAll() {
-		errs = append(errs, fmt.Errorf("listen: %s "+mend, c.Listen, "tls"))
+	if !isLoopback(c.Listen) && !c.Access.Enabled() && !c.Access.Anonymous && !c.TLS.asksAll() {
+		errs = append(errs, fmt.Errorf("listen: %s %s tls.client.ca_file, or set access.anonymous: true to let everybody send who reaches it", c.Listen, mend))
 	}
 	if !isLoopback(c.OpsListen) && !c.Access.OperatorIsOpen() {
 		switch {
 		case !c.Access.Enabled() && !c.OpsTLS.asksAll():
-			errs = append(errs, fmt.Errorf("ops_listen: %s "+mend, c.OpsListen, "ops_tls"))
+			errs = append(errs, fmt.Errorf("ops_listen: %s %s ops_tls.client.ca_file, or set access.operator: open to let everybody read and change everything who reaches it", c.OpsListen, mend))
 		case !c.OpsTLS.Enabled():
-			errs = append(errs, fmt.Errorf("ops_listen: %s is not loopback, and keys would cross the network in the clear; set ops_tls.cert_file and ops_tls.key_file, or access.operator: open where something else guards it", c.OpsListen))
+			errs = append(errs, fmt.Errorf("ops_listen: %s is not loopback, and keys would cross the network in the clear; set ops_tls.cert_file and ops_tls.key_file, or listen on loopback behind something that speaks TLS", c.OpsListen))
 		}
 	}
 	return errors.Join(errs...)
