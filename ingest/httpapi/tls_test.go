@@ -48,15 +48,13 @@ func TestTLS(t *testing.T) {
 	defer raw.Close()
 	c := s.client(raw)
 	large := reference(5000)
-	io.WriteString(c, postRequest(path, good)+postRequest(path, large)+postRequest(path, "{not json"))
-	for i, want := range []int{204, 204, 400} {
-		if a := readAnswers(t, c, i+1-i); a[0].StatusCode != want {
+	go io.WriteString(c, postRequest(path, good)+postRequest(path, large)+postRequest(path, "{not json"))
+	for i, a := range readAnswers(t, c, 3) {
+		if want := []int{204, 204, 400}[i]; a.StatusCode != want {
 			t.Fatalf("request %d: got %v", i, a)
 		}
-		if i == 0 {
-			continue
-		}
 	}
+	raw.Close()
 	// An answer to a body that is not read comes whole, too.
 	raw = s.dial(t)
 	defer raw.Close()

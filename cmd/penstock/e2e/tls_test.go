@@ -37,8 +37,8 @@ func startTLS(t *testing.T, args ...string) *secureServer {
 	return s
 }
 
-// run runs a client and returns what it prints.
-func run(t *testing.T, stdin, name string, args ...string) (string, error) {
+// runClient runs a client and returns what it prints.
+func runClient(t *testing.T, stdin, name string, args ...string) (string, error) {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -60,13 +60,13 @@ func TestTLSClients(t *testing.T) {
 	t.Parallel()
 	s := startTLS(t)
 	ca := s.dir + "/ca.pem"
-	out, err := run(t, "", "curl", "-sS", "--cacert", ca, "-o", "/dev/null", "-w", "%{http_code} %{http_version} %{ssl_verify_result}",
+	out, err := runClient(t, "", "curl", "-sS", "--cacert", ca, "-o", "/dev/null", "-w", "%{http_code} %{http_version} %{ssl_verify_result}",
 		"-H", "Content-Type: application/json", "-d", `{"device":"a","values":{"tls_m":1}}`, s.devices+"/v1/telemetry")
 	if err != nil || out != "204 1.1 0" {
 		t.Errorf("curl: %s, %v", out, err)
 	}
 	eventually(t, 30*time.Second, func() error {
-		out, err := run(t, "", "curl", "-sS", "--cacert", ca, s.ops+"/api/v1/query?query=tls_m")
+		out, err := runClient(t, "", "curl", "-sS", "--cacert", ca, s.ops+"/api/v1/query?query=tls_m")
 		if err != nil || !strings.Contains(out, `"device":"a"`) {
 			return fmt.Errorf("query: %s, %v", out, err)
 		}
@@ -74,7 +74,7 @@ func TestTLSClients(t *testing.T) {
 	})
 	for _, address := range []string{hostOf(s.devices), hostOf(s.ops)} {
 		connect := func(stdin string, args ...string) (string, bool) {
-			out, err := run(t, stdin, "openssl", append([]string{"s_client", "-connect", address, "-CAfile", ca}, args...)...)
+			out, err := runClient(t, stdin, "openssl", append([]string{"s_client", "-connect", address, "-CAfile", ca}, args...)...)
 			return out, err == nil && strings.Contains(out, "Verify return code: 0")
 		}
 		for version, works := range map[string]bool{"-tls1": false, "-tls1_1": false, "-tls1_2": true, "-tls1_3": true} {
