@@ -21,13 +21,13 @@ type room struct {
 	reason  string
 }
 
-// rooms is DESIGN §4. The longest path that fits is a package's room; a
+// rooms is the table of docs/architecture.md. The longest path that fits is a package's room; a
 // package without a room fails the test, so that a new one is thought about.
 var rooms = []room{
 	{"ingest/event", nil, "event is the ground floor: everybody imports it, so it imports the standard library only"},
 	{"ingest/decode", []string{"ingest/event"}, "decoding is a pure function from bytes to a batch: it knows neither who sent them nor where they go"},
 	{"ingest/httpapi", []string{"ingest/event", "ingest/decode", "internal/problem"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
-	{"ingest/access/cert", []string{"ingest/event", "internal/filewatch"}, "a certificate says who sends, whatever the listener is, and whatever else may say it"},
+	{"ingest/access/cert", []string{"ingest/event", "internal/filewatch", "internal/settings"}, "a certificate says who sends, whatever the listener is, and whatever else may say it"},
 	{"ingest/access", []string{"ingest/event", "internal/durable", "internal/filewatch"}, "who somebody is has nothing to do with the protocol that is spoken: listeners know it by interfaces of their own"},
 	{"ingest/journal", []string{"ingest/event", "ingest/journal/checkpoint", "ingest/journal/disk", "ingest/journal/record", "ingest/journal/segment"}, "the journal must recover by itself, whatever becomes of those who write into it and read from it"},
 	{"ingest/journal/disk", nil, "the calls that can fail, without what they are made for, so that a test can replace them"},
@@ -52,7 +52,7 @@ var rooms = []room{
 	{"sink/sinktest", []string{"ingest/event", "loadtest/sim"}, "real servers and real data for tests, which are the only ones that import it"},
 	{"internal/httpclient", []string{"internal/secret"}, "passwords, tokens and header fields are secrets"},
 	{"internal/postgres", []string{"internal/secret"}, "a DSN is a secret"},
-	{"internal/servertls", []string{"internal/filewatch"}, "a certificate and its key are files that change"},
+	{"internal/servertls", []string{"internal/filewatch", "internal/settings"}, "a certificate and its key are files that change"},
 	{"internal/*", nil, "what is not the domain's knows nothing of it, and each is of use alone"},
 	{"loadtest", nil, "the load generator knows the wire, never the code: what both got wrong together nobody would see"},
 	{"bench", []string{"*"}, ""},
@@ -72,7 +72,7 @@ var owned = []struct {
 	{"github.com/VictoriaMetrics/VictoriaMetrics", "sink/embedded", "its settings are global flags, which one room sets"},
 	{"github.com/golang-jwt/jwt", "ingest/access", "which algorithms and claims are believed is decided in one place"},
 	{"github.com/MicahParks", "ingest/access", "which algorithms and claims are believed is decided in one place"},
-	{"github.com/goccy/go-yaml", "cmd", "components take Config structs, not files"},
+	{"github.com/goccy/go-yaml", "internal/settings/layers", "components take Config structs, not files"},
 	{"github.com/alecthomas/kong", "cmd", "only the command has a command line"},
 }
 
@@ -84,7 +84,7 @@ type listed struct {
 	XTestImports []string
 }
 
-// TestImportRules holds the packages of the module to DESIGN §4. Tests may
+// TestImportRules holds the packages of the module to rooms. Tests may
 // import other rooms, but not loadtest's, and nobody imports a program.
 func TestImportRules(t *testing.T) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", module+"/...")
@@ -171,9 +171,13 @@ func roomOf(path string) (room, bool) {
 func (r room) allows(from, to string) bool {
 	for _, allowed := range r.imports {
 		dir, tree := strings.CutSuffix(allowed, "*")
-		if allowed == to || tree && strings.HasPrefix(to, dir) {
+		if allowed == to || tree && strings.HasPrefix(to, dir) && (dir == "" || to != "internal/settings/layers") {
 			return true
 		}
+	}
+	// Whoever has settings declares them; only cmd fills them.
+	if to == "internal/settings" && r.path != "ingest/event" && r.path != "loadtest" {
+		return true
 	}
 	// Its own subtree: that of the room, and for sink/* that of the one sink.
 	own := r.path
@@ -273,6 +277,15 @@ func TestImportRulesBite(t *testing.T) {
 		{"enrich", "github.com/puzpuzpuz/xsync/v3", false},
 		{"enrich/source/http", "github.com/puzpuzpuz/xsync/v3", true},
 		{"enrich", "github.com/goccy/go-yaml", true},
+		{"internal/settings", "github.com/goccy/go-yaml", true},
+		{"internal/settings/layers", "github.com/goccy/go-yaml", false},
+		{"internal/settings", module + "/ingest/event", true},
+		{"ingest/event", module + "/internal/settings", true},
+		{"ingest/httpapi", module + "/internal/settings", false},
+		{"ingest/httpapi", module + "/internal/settings/layers", true},
+		{"sink/file", module + "/internal/settings/layers", true},
+		{"internal/httpclient", module + "/internal/settings", false},
+		{"cmd/penstock/config", module + "/internal/settings/layers", false},
 		{"util", "fmt", true},
 	} {
 		faults := violations(listed{ImportPath: module + "/" + c.path, Imports: []string{c.imports}})

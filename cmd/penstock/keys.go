@@ -28,7 +28,7 @@ type keyCommands struct {
 // keysFile finds the file.
 type keysFile struct {
 	KeysFile string `placeholder:"FILE" help:"The keys file. Default: access.keys_file of the configuration."`
-	settings
+	settingFlags
 }
 
 var errNoKeysFile = usageError{errors.New("which keys file? name it with --keys-file, or the configuration that has access.keys_file with --config")}

@@ -47,7 +47,7 @@ func findSinks(cfg config.Config, name string) ([]config.Sink, error) {
 
 type sinkListCommand struct {
 	operatorKey
-	settings
+	settingFlags
 }
 
 // Run is called by kong.
@@ -168,7 +168,7 @@ func opsURL(listen string) string {
 type sinkCheckCommand struct {
 	Name    string        `arg:"" optional:"" help:"Name of the sink. Default: all of them."`
 	Timeout time.Duration `default:"15s" help:"Longest time for each."`
-	settings
+	settingFlags
 }
 
 var errUnreachable = errors.New("not all sinks can be written to")
@@ -220,7 +220,7 @@ type sinkMigrateCommand struct {
 	Name    string        `arg:"" help:"Name of the sink."`
 	Print   bool          `help:"Print the script for a new database, and do nothing."`
 	Timeout time.Duration `default:"10m" help:"Longest time that it may take."`
-	settings
+	settingFlags
 }
 
 // Run is called by kong.
@@ -262,7 +262,7 @@ func (c *sinkMigrateCommand) Run(ctx context.Context, p *program) error {
 type sinkForgetCommand struct {
 	Name string `arg:"" help:"Name of the sink."`
 	operatorKey
-	settings
+	settingFlags
 }
 
 // Run is called by kong. It asks the service, or changes the data directory if

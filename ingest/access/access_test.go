@@ -20,6 +20,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // keysDir is a keys file with some keys, by their ids.
@@ -48,7 +49,7 @@ func (k *keysDir) add(t testing.TB, r Record) {
 
 func open(t testing.TB, cfg Config) *Access {
 	t.Helper()
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		t.Fatal(err)
 	}
 	a, err := New(t.Context(), cfg, slog.New(slog.DiscardHandler), metrics.NewSet())

@@ -15,6 +15,7 @@ import (
 	"github.com/pires/go-proxyproto"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/internal/tlstest"
 )
 
@@ -411,7 +412,7 @@ func TestSpoofedProxyHeader(t *testing.T) {
 		t.Errorf("without a header: got %v", a)
 	}
 	cfg.TrustedProxies = nil
-	if cfg.Validate() == nil {
+	if settings.Validate(cfg) == nil {
 		t.Error("proxy_protocol without trusted_proxies is valid")
 	}
 }

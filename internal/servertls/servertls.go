@@ -29,6 +29,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/internal/filewatch"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 const (
@@ -56,25 +57,19 @@ type Config struct {
 }
 
 // DefaultConfig returns the defaults.
-func DefaultConfig() Config { return Config{MinVersion: "1.2"} }
+func DefaultConfig() Config { return settings.Default[Config]() }
 
 // Enabled reports whether the listener serves TLS.
 func (c Config) Enabled() bool { return c.CertFile != "" || c.KeyFile != "" }
 
-// Validate reports everything that is wrong with c, each fault under its yaml
-// key. It reads no file.
-func (c Config) Validate() error {
-	var errs []error
+// Check notes what no tag says.
+func (c Config) Check(f *settings.Faults) {
 	if c.CertFile == "" && c.KeyFile != "" {
-		errs = append(errs, errors.New("cert_file: must be set where key_file is"))
+		f.Add("cert_file", "must be set where key_file is")
 	}
 	if c.CertFile != "" && c.KeyFile == "" {
-		errs = append(errs, errors.New("key_file: must be set where cert_file is"))
+		f.Add("key_file", "must be set where cert_file is")
 	}
-	if _, ok := versions[c.MinVersion]; !ok {
-		errs = append(errs, fmt.Errorf("min_version: must be 1.2 or 1.3, got %q", c.MinVersion))
-	}
-	return errors.Join(errs...)
 }
 
 // versions is read only.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/internal/tlstest"
 )
 
@@ -241,11 +242,11 @@ func TestFaultsAtStart(t *testing.T) {
 		}
 	}
 	for _, c := range []Config{{CertFile: "a", MinVersion: "1.2"}, {KeyFile: "a", MinVersion: "1.2"}, {MinVersion: "1.1"}} {
-		if c.Validate() == nil {
+		if settings.Validate(c) == nil {
 			t.Errorf("%+v is valid", c)
 		}
 	}
-	if err := errors.Join(DefaultConfig().Validate(), Config{CertFile: "a", KeyFile: "b", MinVersion: "1.3"}.Validate()); err != nil {
+	if err := errors.Join(settings.Validate(DefaultConfig()), settings.Validate(Config{CertFile: "a", KeyFile: "b", MinVersion: "1.3"})); err != nil {
 		t.Error(err)
 	}
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"strings"
 	"testing"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 func TestExposure(t *testing.T) {
@@ -41,11 +43,10 @@ func TestExposure(t *testing.T) {
 	} {
 		c.cfg.Listen, c.cfg.OpsListen = c.listen, c.ops
 		var got []string
-		if err := c.cfg.checkExposure(); err != nil {
-			for line := range strings.Lines(err.Error()) {
-				key, _, _ := strings.Cut(line, ":")
-				got = append(got, key)
-			}
+		var faults settings.Faults
+		c.cfg.checkExposure(&faults)
+		for _, f := range faults {
+			got = append(got, f.Key)
 		}
 		if s := strings.Join(got, " "); s != c.faults {
 			t.Errorf("%s: faults of %q, want %q", c.name, s, c.faults)

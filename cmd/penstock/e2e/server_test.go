@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -227,6 +228,15 @@ func (s *server) get(path string) (int, string) {
 }
 
 // metric returns the value of one line of /metrics.
+// compact is JSON without the white space that is there for people.
+func compact(text string) string {
+	var out bytes.Buffer
+	if json.Compact(&out, []byte(text)) != nil {
+		return text
+	}
+	return out.String()
+}
+
 func (s *server) metric(name string) float64 {
 	s.t.Helper()
 	_, body := s.get("/metrics")

@@ -18,6 +18,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/internal/tlstest"
 )
 
@@ -249,11 +250,11 @@ func TestExpiresMeanwhile(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	for _, c := range []Config{{Optional: true}, {DenyFile: "a"}, {Device: "cn:{device}"}, {CAFile: "a", Device: "nonsense"}} {
-		if c.Validate() == nil {
+		if settings.Validate(c) == nil {
 			t.Errorf("%+v is valid", c)
 		}
 	}
-	if err := errors.Join(Config{}.Validate(), Config{CAFile: "a", Optional: true, DenyFile: "b", Device: "cn:{device}"}.Validate()); err != nil {
+	if err := errors.Join(settings.Validate(Config{}), settings.Validate(Config{CAFile: "a", Optional: true, DenyFile: "b", Device: "cn:{device}"})); err != nil {
 		t.Error(err)
 	}
 	pool := x509.NewCertPool()

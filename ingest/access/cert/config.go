@@ -1,9 +1,6 @@
 package cert
 
-import (
-	"errors"
-	"fmt"
-)
+import "github.com/penstock-io/penstock/internal/settings"
 
 // Config says which certificates of clients are believed, and what they say.
 type Config struct {
@@ -22,22 +19,19 @@ type Config struct {
 	Device string `yaml:"device" help:"Where a certificate names its device: cn:, san_dns: or san_uri: and a pattern with {device} and perhaps {tenant}, such as san_uri:spiffe://example.org/{tenant}/{device}. Empty: a certificate may send for every device."`
 }
 
-// Validate reports everything that is wrong with c, each fault under its yaml
-// key. It reads no file.
-func (c Config) Validate() error {
-	var errs []error
+// Check notes what no tag says.
+func (c Config) Check(f *settings.Faults) {
 	if c.CAFile == "" {
 		for _, dependent := range []struct {
 			key string
 			set bool
 		}{{"optional", c.Optional}, {"deny_file", c.DenyFile != ""}, {"device", c.Device != ""}} {
 			if dependent.set {
-				errs = append(errs, fmt.Errorf("%s: needs ca_file, by which clients' certificates are checked", dependent.key))
+				f.Add(dependent.key, "needs ca_file, by which clients' certificates are checked")
 			}
 		}
 	}
 	if _, err := parsePattern(c.Device); err != nil {
-		errs = append(errs, fmt.Errorf("device: %w", err))
+		f.Add("device", "%s", err)
 	}
-	return errors.Join(errs...)
 }
