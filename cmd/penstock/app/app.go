@@ -28,6 +28,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/ingest/limit"
+	"github.com/penstock-io/penstock/internal/servertls"
 	"github.com/penstock-io/penstock/sink/embedded"
 )
 
@@ -42,12 +43,13 @@ type App struct {
 	journal *journal.Journal
 	table   *enrich.Table
 	intake  *ingest.Intake
-	access  *access.Access // nil without a source of keys
+	access  *access.Access // nil if nobody who sends is known
 	limits  *limit.Limits
-	shares  *fair.Shares // nil without a source of keys
+	shares  *fair.Shares // nil if nobody who sends is known
 	sinks   *sinkSet
 	devices *httpapi.Server
 	ops     *http.Server
+	secured []*servertls.Server // of the listeners that serve TLS
 
 	accepted *metrics.Counter
 	reloads  reloads
@@ -98,6 +100,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	}
 	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, a.authenticator(), pool, log, a.set)
 	a.devices.SetShares(a.shares)
+	if err := a.secure(); err != nil {
+		return nil, err
+	}
 	a.accepted = a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
 	a.ops = ops.New(a.service(), log)
 	a.registerLedger()
@@ -118,9 +123,10 @@ func (a *App) listen() (err error) {
 	return nil
 }
 
-// openAccess reads the keys, if there is a source of them.
+// openAccess reads the keys, if there is a source of them. Without one it may
+// still be that senders are known by their certificates.
 func (a *App) openAccess() (err error) {
-	if !a.cfg.Access.Enabled() {
+	if !a.cfg.Access.Enabled() && a.cfg.TLS.Client.CAFile == "" {
 		return nil
 	}
 	a.access, err = access.New(context.Background(), a.cfg.Access, a.log, a.set)
@@ -138,9 +144,9 @@ func (a *App) screening() (s ingest.Screening) {
 	return s
 }
 
-// authenticator tells who sends; nil lets in everybody.
+// authenticator tells who sends by a key or a token; nil asks nobody for one.
 func (a *App) authenticator() httpapi.Authenticator {
-	if a.access == nil {
+	if !a.cfg.Access.Enabled() {
 		return nil
 	}
 	return a.access

@@ -28,6 +28,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 
 	run("enrichment", func() error { return a.table.Run(background) })
+	for _, s := range a.secured {
+		running.Go(func() { s.Run(background) })
+	}
 	if a.access != nil {
 		running.Go(func() { a.access.Run(background) })
 	}

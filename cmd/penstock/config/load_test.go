@@ -116,7 +116,7 @@ func TestOneFaultPerKey(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"listen: 127.0.0.1:0\nops_listen: 127.0.0.1:0", ""},
-		{"listen: :8080", ""},
+		{"listen: :8080\naccess: {anonymous: true}", ""},
 		{"listen: 127.0.0.1:9\nops_listen: 127.0.0.1:9", "FILE:2: ops_listen: must differ from listen, both are 127.0.0.1:9"},
 		{"listen: 127.0.0.1:99999", `FILE:1: listen: port must be a number from 0 to 65535, got "99999"`},
 		{`data_dir: ""`, "FILE:1: data_dir: must name a directory"},
