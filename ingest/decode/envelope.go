@@ -27,7 +27,8 @@ func (w *walker) envelope(at *found) {
 	w.open()
 	if at[device] != 0 {
 		w.readDevice(at[device])
-	} else if w.b.Sender != nil {
+	}
+	if w.b.Sender != nil && !at.has(w.s, device) {
 		w.device = w.b.Sender.Device
 	}
 	if at[tags] != 0 {

@@ -20,7 +20,8 @@ func TestFixedDevice(t *testing.T) {
 		`{"boot":"b","seq":1,"events":[{"values":{"t":1}},{"device":"x","values":{"t":1}}]}`: "pump-17 x envelope:pump-17",
 		`{"device":"y","events":[{"values":{"t":1}}]}`:                                       "y envelope:y",
 		`{"device":"","values":{"t":1}}`:                                                     "invalid_device",
-		`{"device":null,"values":{"t":1}}`:                                                   "type_mismatch",
+		`{"device":null,"values":{"t":1}}`:                                                   "pump-17",
+		`{"device":null,"events":[{"values":{"t":1}}]}`:                                      "pump-17 envelope:pump-17",
 		`{"device":7,"events":[{"values":{"t":1}}]}`:                                         "type_mismatch",
 	} {
 		var p event.Pool
