@@ -117,6 +117,10 @@ func (a *accounts) turn(key func(*account) uint64) {
 			a.free = append(a.free, uint32(i))
 		}
 	}
+	if len(a.by) == 0 {
+		// Maps do not shrink by themselves.
+		a.by, a.list, a.free = map[uint64]uint32{}, nil, nil
+	}
 }
 
 // refuse counts an event that was refused because of the account's limit.
