@@ -58,7 +58,7 @@ type Schema struct {
 	log   *slog.Logger
 
 	current atomic.Pointer[compiled]
-	last    *lastReadings
+	last    *lastReadings         // nil until a rule needs it; set before current is
 	fault   atomic.Pointer[error] // of the file as it is, nil if it is in effect
 
 	text []byte // of the file as it was read last; Run's
@@ -91,12 +91,12 @@ func New(cfg Config, parse Parser, log *slog.Logger, set *metrics.Set) (*Schema,
 // Of returns a schema of d, which has passed Check. It is never read again.
 func Of(d *Definition, cfg Config, set *metrics.Set) *Schema {
 	s := newSchema(cfg, nil, set)
-	s.current.Store(compile(d))
+	s.use(d)
 	return s
 }
 
 func newSchema(cfg Config, log *slog.Logger, set *metrics.Set) *Schema {
-	s := &Schema{cfg: cfg, log: log, last: newLastReadings(cfg.MaxSeries), violations: map[Mode]*[16]*metrics.Counter{}}
+	s := &Schema{cfg: cfg, log: log, violations: map[Mode]*[16]*metrics.Counter{}}
 	s.loads[0] = set.NewCounter(`penstock_schema_loads_total{result="ok"}`)
 	s.loads[1] = set.NewCounter(`penstock_schema_loads_total{result="error"}`)
 	for _, mode := range []Mode{Observe, DropValue, Reject} {
@@ -113,6 +113,17 @@ func newSchema(cfg Config, log *slog.Logger, set *metrics.Set) *Schema {
 		return 0
 	})
 	return s
+}
+
+// use puts d into effect. What is known of last values stays.
+func (s *Schema) use(d *Definition) {
+	c := compile(d)
+	for i := range c.rules {
+		if c.rules[i].last && s.last == nil {
+			s.last = newLastReadings(s.cfg.MaxSeries)
+		}
+	}
+	s.current.Store(c)
 }
 
 func (s *Schema) count(mode Mode, code event.Code) { s.violations[mode][code-firstCode].Inc() }
@@ -136,7 +147,7 @@ func (s *Schema) load(text []byte) error {
 		return err
 	}
 	s.text = text
-	s.current.Store(compile(d))
+	s.use(d)
 	s.loads[0].Inc()
 	return nil
 }
