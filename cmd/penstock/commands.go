@@ -16,6 +16,7 @@ type commands struct {
 	Sink       sinkCommands       `cmd:"" help:"List and check the stores that events go on to, and create their tables."`
 	DeadLetter deadLetterCommands `cmd:"" name:"deadletter" help:"Look at events that a store refused, and send them again."`
 	Journal    journalCommands    `cmd:"" help:"Look into a journal, also while the service runs."`
+	Schema     schemaCommands     `cmd:"" help:"Try a schema on events, and propose one from the journal."`
 	Version    versionCommand     `cmd:"" help:"Print the version of the program and of what it is built from."`
 }
 

@@ -34,6 +34,10 @@ var rooms = []room{
 	{"ingest/journal/checkpoint", []string{"ingest/event", "ingest/journal/disk"}, "how far a consumer has come, without the journal that it reads"},
 	{"ingest/journal/inspect", []string{"ingest/event", "ingest/journal/checkpoint", "ingest/journal/disk", "ingest/journal/record", "ingest/journal/segment"}, "people look at files; whoever looks must not be able to open the journal, which changes them"},
 	{"ingest", []string{"ingest/event"}, "the pool declares what it needs of journal, enrichment and sinks; cmd hands it over"},
+	{"ingest/guard", []string{"ingest/event", "ingest/guard/series", "ingest/guard/cardinality", "ingest/guard/schema"}, "it puts the guards in their order, and knows nothing else"},
+	{"ingest/guard/series", []string{"ingest/event"}, "a hash of what names a series: a pure function"},
+	{"ingest/guard/cardinality", []string{"ingest/event", "ingest/guard/series", "internal/durable"}, "a guard knows batches, and neither who calls it nor another guard"},
+	{"ingest/guard/schema", []string{"ingest/event", "ingest/guard/series", "internal/filewatch"}, "a guard knows batches, and neither who calls it nor another guard; the form of the file is cmd's"},
 	{"enrich", []string{"ingest/event", "enrich/row", "enrich/source/file", "enrich/source/mirror", "enrich/source/postgres", "enrich/source/http"}, "the table puts its sources together, and is of use without the rest"},
 	{"enrich/row", []string{"ingest/event"}, "every source emits rows, so a row knows none of them"},
 	{"enrich/source/file", []string{"ingest/event", "enrich/row", "internal/filewatch"}, "a source emits rows: it knows neither the table nor another source"},
@@ -257,6 +261,10 @@ func TestImportRulesBite(t *testing.T) {
 		{"enrich", "github.com/puzpuzpuz/xsync/v3", false},
 		{"enrich/source/http", "github.com/puzpuzpuz/xsync/v3", true},
 		{"enrich", "github.com/goccy/go-yaml", true},
+		{"ingest/guard/schema", module + "/ingest/guard/cardinality", true},
+		{"ingest/guard/cardinality", module + "/ingest", true},
+		{"ingest/guard", module + "/ingest/guard/schema", false},
+		{"ingest", module + "/ingest/guard", true},
 		{"util", "fmt", true},
 	} {
 		faults := violations(listed{ImportPath: module + "/" + c.path, Imports: []string{c.imports}})

@@ -22,6 +22,7 @@ import (
 	"github.com/penstock-io/penstock/ingest"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/guard"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/sink/embedded"
@@ -37,6 +38,7 @@ type App struct {
 	store   *embedded.Store // nil if it is switched off
 	journal *journal.Journal
 	table   *enrich.Table
+	guards  guard.Screener
 	intake  *ingest.Intake
 	sinks   *sinkSet
 	devices *httpapi.Server
@@ -69,7 +71,11 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 	pool := &event.Pool{}
-	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, ingest.Screening{}, a.journal.Tail(), a.set)
+	screening, err := a.openGuards()
+	if err != nil {
+		return nil, err
+	}
+	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, screening, a.journal.Tail(), a.set)
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}

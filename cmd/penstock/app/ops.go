@@ -21,6 +21,9 @@ func (a *App) service() ops.Service {
 		Orphans:       a.sinks.orphans,
 		Forget:        a.sinks.forget,
 	}
+	if g := a.guards.Cardinality; g != nil {
+		s.Cardinality = g.Report
+	}
 	if a.store != nil {
 		s.Queries = a.store.Handler()
 	}
@@ -60,6 +63,9 @@ func (a *App) checks() []ops.Check {
 	}
 	if a.store != nil {
 		all = append(all, ops.Check{Name: "store", Err: a.store.Ready()})
+	}
+	if a.guards.Schema != nil {
+		all = append(all, ops.Check{Name: "schema", Err: a.guards.Schema.Err()})
 	}
 	if reload := a.reloads.get(); reload.LastError != "" {
 		all = append(all, ops.Check{Name: "configuration", Err: errors.New(reload.LastError)})

@@ -188,9 +188,14 @@ func (s *Schema) Err() error {
 	return nil
 }
 
+// Version counts the definitions that have been in effect.
+func (s *Schema) Version() uint64 { return s.loads[0].Get() }
+
 // Unit is what the query API tells of a metric.
 type Unit struct {
-	Metric, Type, Unit, Help string
+	Metric     string
+	Counter    bool // it never falls
+	Unit, Help string
 }
 
 // Units lists the metrics that the schema names in full, with what it says of
@@ -205,11 +210,7 @@ func (s *Schema) Units() []Unit {
 			continue
 		}
 		seen[r.Name] = true
-		kind := "gauge"
-		if r.Monotonic {
-			kind = "counter"
-		}
-		all = append(all, Unit{r.Name, kind, r.Unit, r.Help})
+		all = append(all, Unit{r.Name, r.Monotonic, r.Unit, r.Help})
 	}
 	return all
 }

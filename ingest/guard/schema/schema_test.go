@@ -382,7 +382,7 @@ func TestNewRefusesABadFile(t *testing.T) {
 func TestUnits(t *testing.T) {
 	t.Parallel()
 	s := of(t, `{"Metrics":[{"Name":"temp","Unit":"Cel","Help":"Bearing."},{"Name":"temp","Unit":"K"},{"Name":"n_*","Unit":"1"},{"Name":"count","Unit":"By","Monotonic":true},{"Name":"plain"}]}`)
-	want := []Unit{{"temp", "gauge", "Cel", "Bearing."}, {"count", "counter", "By", ""}}
+	want := []Unit{{"temp", false, "Cel", "Bearing."}, {"count", true, "By", ""}}
 	if got := s.Units(); !slices.Equal(got, want) {
 		t.Errorf("%+v", got)
 	}
