@@ -387,3 +387,56 @@ func TestUnits(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// What is proposed is kept by what it was learnt from, and says what a person
+// would say.
+func TestInference(t *testing.T) {
+	t.Parallel()
+	in := NewInference()
+	var events []sent
+	for i := range 200 {
+		e := sent{fmt.Sprint("d", i%4), int64(1000 * i), []event.Field{
+			{Name: "temp", Value: 20 + 0.5*float64(i%7)},
+			{Name: "open", Value: float64(i % 2)},
+			{Name: "count", Value: float64(i)},
+			{Name: "state", Value: float64(i % 3 * 5)},
+		}, []event.Label{{Name: "site", Value: "a"}}}
+		if i%2 == 0 {
+			e.tags = append(e.tags, event.Label{Name: "fw", Value: "1"})
+		}
+		events = append(events, e)
+	}
+	open, err := parse([]byte(`{"Metrics":[{"Name":"none"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.Add(screen(t, Of(open, DefaultConfig(), metrics.NewSet()), events...))
+	d := in.Propose()
+	if err := d.Check(); err != nil || d.Mode != Observe {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range d.Metrics {
+		low, high := "-", "-"
+		if r.Min != nil {
+			low = number(*r.Min)
+		}
+		if r.Max != nil {
+			high = number(*r.Max)
+		}
+		got = append(got, fmt.Sprint(r.Name, " ", r.Type, " ", low, " ", high, " ", r.Enum, " ", r.Monotonic, " ", r.RequiredTags))
+	}
+	want := []string{
+		"count integer 0 - [] true [site]",
+		"open boolean - - [] false [site]",
+		"state integer 0 10 [0 5 10] false [site]",
+		"temp number 20 23 [] false [site]",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("proposed is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	d.Mode = Reject
+	if b := screen(t, Of(d, DefaultConfig(), metrics.NewSet()), events...); b.Rejected() != 0 {
+		t.Errorf("%+v", b.Rejections[0])
+	}
+}
