@@ -16,6 +16,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Journal makes batches survive.
@@ -92,7 +93,7 @@ type Intake struct {
 // New returns an intake whose workers run until Close. start is where the
 // journal ends. It has no sinks before SetSinks.
 func New(cfg Config, j Journal, e Enricher, screens Screening, start event.Position, set *metrics.Set) (*Intake, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	in := &Intake{

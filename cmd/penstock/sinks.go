@@ -46,7 +46,7 @@ func findSinks(cfg config.Config, name string) ([]config.Sink, error) {
 }
 
 type sinkListCommand struct {
-	settings
+	settingFlags
 }
 
 // Run is called by kong.
@@ -167,7 +167,7 @@ func opsURL(listen string) string {
 type sinkCheckCommand struct {
 	Name    string        `arg:"" optional:"" help:"Name of the sink. Default: all of them."`
 	Timeout time.Duration `default:"15s" help:"Longest time for each."`
-	settings
+	settingFlags
 }
 
 var errUnreachable = errors.New("not all sinks can be written to")
@@ -219,7 +219,7 @@ type sinkMigrateCommand struct {
 	Name    string        `arg:"" help:"Name of the sink."`
 	Print   bool          `help:"Print the script for a new database, and do nothing."`
 	Timeout time.Duration `default:"10m" help:"Longest time that it may take."`
-	settings
+	settingFlags
 }
 
 // Run is called by kong.
@@ -260,7 +260,7 @@ func (c *sinkMigrateCommand) Run(ctx context.Context, p *program) error {
 
 type sinkForgetCommand struct {
 	Name string `arg:"" help:"Name of the sink."`
-	settings
+	settingFlags
 }
 
 // Run is called by kong. It asks the service, or changes the data directory if

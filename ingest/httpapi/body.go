@@ -78,24 +78,24 @@ func (l *lease) extend(buf []byte, n int) ([]byte, error) {
 }
 
 // readAll appends what r brings to buf, whose capacity the lease has already
-// paid for. It never holds more than max+1 bytes of content, and returns
-// errTooLarge when there are more than max. size is how many will come, or
+// paid for. It never holds more than limit+1 bytes of content, and returns
+// errTooLarge when there are more than limit. size is how many will come, or
 // -1; it is not believed beyond firstRead before they are there.
-func readAll(r io.Reader, buf []byte, size, max int, l *lease) ([]byte, error) {
+func readAll(r io.Reader, buf []byte, size, limit int, l *lease) ([]byte, error) {
 	buf, err := l.extend(buf, min(size, firstRead))
 	if err != nil {
 		return buf, err
 	}
 	for {
 		if len(buf) == cap(buf) {
-			if buf, err = l.extend(buf, nextSize(cap(buf), size, max)); err != nil {
+			if buf, err = l.extend(buf, nextSize(cap(buf), size, limit)); err != nil {
 				return buf, err
 			}
 		}
-		n, err := r.Read(buf[len(buf):min(cap(buf), max+1)])
+		n, err := r.Read(buf[len(buf):min(cap(buf), limit+1)])
 		buf = buf[:len(buf)+n]
 		switch {
-		case len(buf) > max:
+		case len(buf) > limit:
 			return buf, errTooLarge
 		case err == io.EOF:
 			if size >= 0 && len(buf) != size {
@@ -110,10 +110,10 @@ func readAll(r io.Reader, buf []byte, size, max int, l *lease) ([]byte, error) {
 
 // nextSize returns the capacity that follows a full one: twice as much, but
 // no more than is to come, and no step that would leave a small rest.
-func nextSize(full, size, max int) int {
+func nextSize(full, size, limit int) int {
 	next := 2*full + 4<<10
-	if next > max-max/4 {
-		next = max + 1
+	if next > limit-limit/4 {
+		next = limit + 1
 	}
 	if size > full {
 		next = min(next, size)
@@ -134,5 +134,5 @@ func skipBody(ctx *fasthttp.RequestCtx) bool {
 		return false
 	}
 	n, err := io.CopyN(io.Discard, r, drainBytes+1)
-	return err == io.EOF && (size < 0 || n <= int64(size))
+	return errors.Is(err, io.EOF) && (size < 0 || n <= int64(size))
 }

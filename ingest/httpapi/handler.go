@@ -203,7 +203,7 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]b
 	buf, err := readAll(stream, buf, r.size, int(s.cfg.MaxBodyBytes), &r.lease)
 	s.metrics.bodyBytes.Add(len(buf))
 	failure := readFailure(ctx.Conn())
-	if err == nil && r.size < 0 && failure == io.EOF {
+	if err == nil && r.size < 0 && errors.Is(failure, io.EOF) {
 		err = errIncomplete
 	}
 	switch {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // stub is an intake that remembers what it accepted.
@@ -78,7 +79,7 @@ func testConfig() Config {
 
 func newTestServer(t testing.TB, cfg Config, in *stub) *testServer {
 	t.Helper()
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if in == nil {

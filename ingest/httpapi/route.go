@@ -175,7 +175,7 @@ func (p *parameters) query(args *fasthttp.Args) error {
 	var seen [3]bool
 	for key, value := range args.All() {
 		var which int
-		ok := true
+		var ok bool
 		switch string(key) {
 		case "precision":
 			which = 0

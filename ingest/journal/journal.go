@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/journal/checkpoint"
 	"github.com/penstock-io/penstock/ingest/journal/disk"
 	"github.com/penstock-io/penstock/ingest/journal/segment"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // The reasons for which nothing is appended. They are wrapped with details;
@@ -61,7 +62,7 @@ type Journal struct {
 // Open opens the journal in dir, which it makes if need be, recovers what a
 // crash has left behind, and locks it against other processes.
 func Open(dir string, cfg Config, env Env, log *slog.Logger, set *metrics.Set) (*Journal, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &Journal{

@@ -10,6 +10,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/cmd/penstock/config"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // reloads is the configuration in effect and how the last attempt to change
@@ -92,7 +93,7 @@ func (a *App) Reload(ctx context.Context, load func() (config.Config, error)) (c
 	}
 	// With the settings that the process began with: what needs a restart
 	// needs it until the restart, or until it is as it was.
-	needRestart := config.Changed(a.cfg, next)
+	needRestart := settings.Changed(a.cfg, next)
 	now := a.cfg
 	now.Sinks, now.Delivery = next.Sinks, next.Delivery
 	now.ShutdownTimeout, now.DrainDelay, now.Log.Level = next.ShutdownTimeout, next.DrainDelay, next.Log.Level
@@ -102,7 +103,7 @@ func (a *App) Reload(ctx context.Context, load func() (config.Config, error)) (c
 			stay = append(stay, key)
 		}
 	}
-	if err := now.Validate(); err != nil {
+	if err := settings.Validate(now); err != nil {
 		return r.refuse(fmt.Errorf("the configuration is valid only after a restart: %w", err))
 	}
 	done, err := a.sinks.apply(ctx, a.wanted(now))
@@ -127,7 +128,7 @@ func (r *reloads) refuse(err error) (config.Config, error) {
 func (r *reloads) accept(cfg config.Config, needRestart []string) config.Config {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(config.Changed(r.cfg, cfg)) == 0 {
+	if len(settings.Changed(r.cfg, cfg)) == 0 {
 		r.unchanged.Inc()
 	} else {
 		r.ok.Inc()

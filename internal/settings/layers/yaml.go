@@ -1,35 +1,35 @@
-package config
+package layers
 
 import (
 	"errors"
 	"fmt"
 	"maps"
 	"reflect"
-	"slices"
-	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
-// document maps one YAML file onto a Config. It goes on after a fault, so
+// document maps one YAML file onto a struct. It goes on after a fault, so
 // that all of them come out in one run.
 type document struct {
 	file    string
 	root    reflect.Type
 	anchors map[string]ast.Node
 	origins Origins
-	faults  Faults
+	faults  settings.Faults
 }
 
-// loadYAML fills v, a settable Config, from the text of a file.
-func loadYAML(file string, text []byte, v reflect.Value, origins Origins) Faults {
+// loadYAML fills v, a struct that can be set, from the text of a file.
+func loadYAML(file string, text []byte, v reflect.Value, origins Origins) settings.Faults {
 	d := &document{file: file, root: v.Type(), anchors: map[string]ast.Node{}, origins: origins}
 	// Keys that stand twice are found by section below, with the others.
 	tree, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		return Faults{d.syntax(err)}
+		return settings.Faults{d.syntax(err)}
 	}
 	if len(tree.Docs) > 1 {
 		d.fault(tree.Docs[1].Body, "", "a second YAML document; put everything into one")
@@ -40,16 +40,16 @@ func loadYAML(file string, text []byte, v reflect.Value, origins Origins) Faults
 	return d.faults
 }
 
-func (d *document) syntax(err error) Fault {
+func (d *document) syntax(err error) settings.Fault {
 	var e yaml.Error
 	if !errors.As(err, &e) {
-		return Fault{Origin: d.file, Problem: "not YAML: " + err.Error()}
+		return settings.Fault{Origin: d.file, Detail: "not YAML: " + err.Error()}
 	}
 	origin := d.file
 	if t := e.GetToken(); t != nil {
 		origin = fmt.Sprintf("%s:%d", d.file, t.Position.Line)
 	}
-	return Fault{Origin: origin, Problem: "not YAML: " + e.GetMessage()}
+	return settings.Fault{Origin: origin, Detail: "not YAML: " + e.GetMessage()}
 }
 
 func (d *document) origin(n ast.Node) string {
@@ -60,7 +60,7 @@ func (d *document) origin(n ast.Node) string {
 }
 
 func (d *document) fault(n ast.Node, key, format string, args ...any) {
-	d.faults = append(d.faults, Fault{d.origin(n), key, fmt.Sprintf(format, args...)})
+	d.faults = append(d.faults, settings.Fault{Origin: d.origin(n), Key: key, Detail: fmt.Sprintf(format, args...)})
 }
 
 // resolve looks through anchors and aliases. It returns nil after a fault. An
@@ -111,7 +111,7 @@ func (d *document) entries(n ast.Node, path string) []*ast.MappingValueNode {
 			continue
 		}
 		if first, twice := seen[name]; twice {
-			d.fault(v.Key, join(path, name), "stands twice, first at %s", first)
+			d.fault(v.Key, settings.Join(path, name), "stands twice, first at %s", first)
 			continue
 		}
 		seen[name] = d.origin(v.Key)
@@ -125,83 +125,76 @@ func (d *document) section(n ast.Node, v reflect.Value, path string) {
 	if n = d.resolve(n, path); n == nil {
 		return
 	}
-	known := fields(v.Type())
+	known := settings.Fields(v.Type())
 	particular := map[string]ast.Node{} // keys that count with one type only
 next:
 	for _, entry := range d.entries(n, path) {
 		name := entry.Key.GetToken().Value
 		for _, f := range known {
-			if f.name != name {
+			if f.Name != name {
 				continue
 			}
-			d.setting(entry.Value, v.FieldByIndex(f.index), f, join(path, name))
-			if f.when != "" {
+			d.setting(entry.Value, f.In(v), f, settings.Join(path, name))
+			if f.When != "" {
 				particular[name] = entry.Key
 			}
 			continue next
 		}
-		if i := slices.IndexFunc(known, func(f field) bool { return slices.Contains(f.was, name) }); i >= 0 {
-			d.fault(entry.Key, join(path, name), "is now %s.%s", known[i].name, name)
+		if now := moved(known, name); now != "" {
+			d.fault(entry.Key, settings.Join(path, name), "is now %s", now)
 			continue
 		}
-		d.fault(entry.Key, join(path, name), "unknown key%s", meant(d.root, known, path, name))
+		d.fault(entry.Key, settings.Join(path, name), "unknown key%s", d.meant(known, path, name))
 	}
-	kind := typeOf(v) // now that it has been read
+	kind := settings.TypeOf(v) // now that it has been read
 	for _, f := range known {
-		if key := particular[f.name]; key != nil && f.when != kind && kind != "" {
-			d.fault(key, join(path, f.name), "is for type %s, and the type here is %s", f.when, kind)
+		if key := particular[f.Name]; key != nil && f.When != kind && kind != "" {
+			d.fault(key, settings.Join(path, f.Name), "is for type %s, and the type here is %s", f.When, kind)
 		}
 	}
 }
 
 // setting maps a value onto the field f, whose value is v.
-func (d *document) setting(n ast.Node, v reflect.Value, f field, path string) {
-	if f.shape == section {
+func (d *document) setting(n ast.Node, v reflect.Value, f settings.Field, path string) {
+	if f.Shape == settings.Section {
 		d.section(n, v, path)
 		return
 	}
 	if n = d.resolve(n, path); n == nil {
 		return
 	}
-	switch f.shape {
-	case scalar:
+	switch f.Shape {
+	case settings.Scalar:
 		if !d.scalar(n, v, f, path) {
 			return
 		}
-	case list:
+	case settings.List:
 		if !d.sequence(n, v, f, path) {
 			return
 		}
-	case table:
+	case settings.Table, settings.Lists:
+		one := d.scalar
+		if f.Shape == settings.Lists {
+			one = d.sequence
+		}
 		all := reflect.MakeMap(v.Type())
 		for _, entry := range d.entries(n, path) {
 			name := entry.Key.GetToken().Value
+			at := settings.Join(path, name)
 			x := reflect.New(v.Type().Elem()).Elem()
-			value := d.resolve(entry.Value, join(path, name))
-			if value != nil && d.scalar(value, x, f, join(path, name)) {
+			if value := d.resolve(entry.Value, at); value != nil && one(value, x, f, at) {
 				all.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), x)
 			}
 		}
 		v.Set(all)
-	case lists:
-		all := reflect.MakeMap(v.Type())
-		for _, entry := range d.entries(n, path) {
-			name := entry.Key.GetToken().Value
-			x := reflect.New(v.Type().Elem()).Elem()
-			value := d.resolve(entry.Value, join(path, name))
-			if value != nil && d.sequence(value, x, f, join(path, name)) {
-				all.SetMapIndex(reflect.ValueOf(name).Convert(v.Type().Key()), x)
-			}
-		}
-		v.Set(all)
-	case records:
+	case settings.Records:
 		items, ok := d.items(n, path)
 		if !ok {
 			return
 		}
 		all := makeSlice(v.Type(), len(items))
 		for i, item := range items {
-			at := fmt.Sprintf("%s[%d]", path, i)
+			at := settings.Item(path, i)
 			d.origins[at] = d.origin(item)
 			d.element(item, all.Index(i), at)
 		}
@@ -211,14 +204,14 @@ func (d *document) setting(n ast.Node, v reflect.Value, f field, path string) {
 }
 
 // sequence maps a list onto v, a slice of scalars.
-func (d *document) sequence(n ast.Node, v reflect.Value, f field, path string) bool {
+func (d *document) sequence(n ast.Node, v reflect.Value, f settings.Field, path string) bool {
 	items, ok := d.items(n, path)
 	if !ok {
 		return false
 	}
 	all := makeSlice(v.Type(), len(items))
 	for i, item := range items {
-		at := fmt.Sprintf("%s[%d]", path, i)
+		at := settings.Item(path, i)
 		if item = d.resolve(item, at); item != nil {
 			d.scalar(item, all.Index(i), f, at)
 		}
@@ -236,20 +229,13 @@ func makeSlice(t reflect.Type, n int) reflect.Value {
 	return reflect.MakeSlice(t, n, n)
 }
 
-// defaulter is an element of a list whose defaults depend on what it says
-// itself, such as its type. SetDefaults overwrites everything else.
-type defaulter interface{ SetDefaults() }
-
-// element maps a mapping onto v, a new element of a list.
+// element maps a mapping onto v, a new element of a list. Its defaults depend
+// on what it says itself, such as its type, so it is read twice.
 func (d *document) element(n ast.Node, v reflect.Value, path string) {
-	if e, ok := v.Addr().Interface().(defaulter); ok {
-		// What is wrong with it the second reading tells.
-		first := document{root: d.root, anchors: maps.Clone(d.anchors), origins: Origins{}}
-		first.section(n, v, path)
-		e.SetDefaults()
-	} else {
-		setDefaults(v)
-	}
+	// What is wrong with it the second reading tells.
+	first := document{root: d.root, anchors: maps.Clone(d.anchors), origins: Origins{}}
+	first.section(n, v, path)
+	settings.SetDefaults(v)
 	d.section(n, v, path)
 }
 
@@ -266,13 +252,13 @@ func (d *document) items(n ast.Node, path string) ([]ast.Node, bool) {
 
 // scalar takes a value's text as it is written: whether 12 is a number or a
 // text is the setting's choice, not the file's.
-func (d *document) scalar(n ast.Node, v reflect.Value, f field, path string) bool {
+func (d *document) scalar(n ast.Node, v reflect.Value, f settings.Field, path string) bool {
 	text, ok := scalarText(n)
 	if !ok {
-		d.fault(n, path, "must be a single value (%s), got %s", f.kind(), describe(n))
+		d.fault(n, path, "must be a single value (%s), got %s", f.Kind(), describe(n))
 		return false
 	}
-	if err := f.set(v, text); err != nil {
+	if err := f.Set(v, text); err != nil {
 		d.fault(n, path, "%s", err)
 		return false
 	}
@@ -304,43 +290,20 @@ func describe(n ast.Node) string {
 	return fmt.Sprintf("%.64q", text)
 }
 
-// setDefaults fills a new element of a list from its default tags, or as it
-// does itself.
-func setDefaults(v reflect.Value) {
-	if e, ok := v.Addr().Interface().(defaulter); ok {
-		e.SetDefaults()
-		return
-	}
-	for _, l := range leaves(v, "") {
-		if l.shape == scalar && l.def != "" {
-			if err := l.set(l.value, l.def); err != nil {
-				panic(fmt.Sprintf("BUG: default of %s: %s", l.path, err))
-			}
-		}
-	}
-}
-
-// meant guesses which key was meant by one that does not exist: a neighbour
-// of nearly the same name, or one of the same name in another section.
-func meant(root reflect.Type, siblings []field, path, name string) string {
+// meant says which key was meant by one that does not exist: a neighbour of nearly the same name, or one of the same name
+// in another section.
+func (d *document) meant(siblings []settings.Field, path, name string) string {
 	var names []string
 	for _, f := range siblings {
-		names = append(names, f.name)
+		names = append(names, f.Name)
 	}
 	if s := suggest(name, names); s != "" {
 		return s
 	}
-	for _, l := range leaves(reflect.New(root).Elem(), "") {
-		if plain(l.name) == plain(name) && l.path != join(path, name) {
-			return fmt.Sprintf("; did you mean %s?", l.path)
+	for _, l := range settings.Leaves(reflect.New(d.root).Elem(), "") {
+		if plain(l.Name) == plain(name) && l.Path != settings.Join(path, name) {
+			return fmt.Sprintf("; did you mean %s?", l.Path)
 		}
 	}
 	return ""
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return strings.Join([]string{path, name}, ".")
 }

@@ -1,4 +1,4 @@
-package config
+package layers
 
 import (
 	"fmt"
@@ -7,34 +7,32 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
-// hidden stands for the value of a secret in what Print writes. Load refuses
-// it as a value.
-const hidden = "(set)"
-
-// Print returns the configuration as YAML that Load reads back as the same
-// configuration, secrets aside. A value that is not the default is followed by
-// its origin.
-func Print(c Config, origins Origins) ([]byte, error) {
+// Print returns cfg, a struct, as YAML that Load reads back as the same
+// settings, secrets aside. A value that is not the default is followed by its
+// origin.
+func Print(cfg any, origins Origins) ([]byte, error) {
 	comments := yaml.CommentMap{}
 	for path, origin := range origins {
 		if !strings.HasSuffix(path, "]") { // an element's keys have their own
 			comments["$."+path] = []*yaml.Comment{yaml.LineComment(" " + origin)}
 		}
 	}
-	for _, l := range leaves(reflect.ValueOf(c), "") {
-		at := "$." + l.path
+	for _, l := range settings.Leaves(reflect.ValueOf(cfg), "") {
+		at := "$." + l.Path
 		switch {
-		case comments[at] == nil || l.shape == scalar:
-		case l.shape == records:
+		case comments[at] == nil || l.Shape == settings.Scalar:
+		case l.Shape == settings.Records:
 			delete(comments, at)
 		default:
 			// The encoder would put it behind the first item.
-			comments[at] = []*yaml.Comment{yaml.HeadComment(" " + origins[l.path])}
+			comments[at] = []*yaml.Comment{yaml.HeadComment(" " + origins[l.Path])}
 		}
 	}
-	text, err := yaml.MarshalWithOptions(tree(reflect.ValueOf(c)), yaml.WithComment(comments))
+	text, err := yaml.MarshalWithOptions(tree(reflect.ValueOf(cfg)), yaml.WithComment(comments))
 	if err != nil {
 		return nil, fmt.Errorf("cannot print the configuration: %w", err)
 	}
@@ -44,30 +42,30 @@ func Print(c Config, origins Origins) ([]byte, error) {
 // tree turns a struct into ordered keys and values for the encoder.
 func tree(v reflect.Value) yaml.MapSlice {
 	var all yaml.MapSlice
-	kind := typeOf(v)
-	for _, f := range fields(v.Type()) {
-		if f.when != "" && f.when != kind {
+	kind := settings.TypeOf(v)
+	for _, f := range settings.Fields(v.Type()) {
+		if f.When != "" && f.When != kind {
 			continue
 		}
-		all = append(all, yaml.MapItem{Key: f.name, Value: value(f, v.FieldByIndex(f.index))})
+		all = append(all, yaml.MapItem{Key: f.Name, Value: value(f, f.In(v))})
 	}
 	return all
 }
 
-func value(f field, v reflect.Value) any {
-	switch f.shape {
-	case section:
+func value(f settings.Field, v reflect.Value) any {
+	switch f.Shape {
+	case settings.Section:
 		return tree(v)
-	case list:
+	case settings.List:
 		return sequence(f, v)
-	case table, lists:
+	case settings.Table, settings.Lists:
 		all := yaml.MapSlice{}
 		keys := v.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, k := range keys {
 			x := v.MapIndex(k)
 			item := yaml.MapItem{Key: k.String()}
-			if f.shape == lists {
+			if f.Shape == settings.Lists {
 				item.Value = sequence(f, x)
 			} else {
 				item.Value = one(f, x)
@@ -75,7 +73,7 @@ func value(f field, v reflect.Value) any {
 			all = append(all, item)
 		}
 		return all
-	case records:
+	case settings.Records:
 		items := []any{}
 		for i := range v.Len() {
 			items = append(items, tree(v.Index(i)))
@@ -85,7 +83,7 @@ func value(f field, v reflect.Value) any {
 	return one(f, v)
 }
 
-func sequence(f field, v reflect.Value) []any {
+func sequence(f settings.Field, v reflect.Value) []any {
 	items := []any{}
 	for i := range v.Len() {
 		items = append(items, one(f, v.Index(i)))
@@ -95,14 +93,14 @@ func sequence(f field, v reflect.Value) []any {
 
 // one is a scalar as the encoder wants it: numbers and truth values as such,
 // anything else as the text that Load parses.
-func one(f field, v reflect.Value) any {
-	text := formatScalar(v, f.unit)
+func one(f settings.Field, v reflect.Value) any {
+	text := f.Format(v)
 	switch {
-	case f.secret && text != "":
-		return hidden
-	case f.secret:
+	case f.Secret && text != "":
+		return settings.Hidden
+	case f.Secret:
 		return text
-	case f.unit == "bytes" && text != fmt.Sprint(v.Interface()):
+	case f.Bytes() && text != fmt.Sprint(v.Interface()):
 		return text // with a unit
 	}
 	// A named type such as time.Duration has a text of its own.

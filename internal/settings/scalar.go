@@ -1,4 +1,4 @@
-package config
+package settings
 
 import (
 	"encoding"
@@ -54,7 +54,7 @@ func setScalar(v reflect.Value, unit, text string) error {
 			return fmt.Errorf("%s is too large", text)
 		}
 		v.SetInt(x)
-	default: // unsigned; fields admits nothing else
+	default: // unsigned; Fields admits nothing else
 		x, err := parseInt(text, unit)
 		if err != nil {
 			return err
@@ -202,3 +202,9 @@ func formatDuration(d time.Duration) string {
 	}
 	return s
 }
+
+// Size is a number of bytes that is written with its unit, in messages.
+type Size int64
+
+// String writes 4MiB.
+func (s Size) String() string { return formatSize(int64(s)) }

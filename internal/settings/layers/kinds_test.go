@@ -1,4 +1,4 @@
-package config
+package layers
 
 import (
 	"reflect"
@@ -13,23 +13,22 @@ type kinds struct {
 
 type kindItem struct {
 	Type  string    `yaml:"type"`
-	Size  int64     `yaml:"size" unit:"bytes"`
+	Size  int64     `yaml:"size" unit:"bytes" default:"1MiB"`
 	Round kindRound `yaml:"round" when:"round"`
 	Flat  kindFlat  `yaml:"flat" when:"flat"`
 }
 
 type kindRound struct {
-	Radius int `yaml:"radius"`
+	Radius int `yaml:"radius" default:"1"`
 }
 
 type kindFlat struct {
-	Sides  int    `yaml:"sides"`
+	Sides  int    `yaml:"sides" default:"4"`
 	Secret string `yaml:"secret" secret:"true"`
 }
 
 // SetDefaults makes round things small.
 func (k *kindItem) SetDefaults() {
-	*k = kindItem{Type: k.Type, Size: 1 << 20, Round: kindRound{1}, Flat: kindFlat{Sides: 4}}
 	if k.Type == "round" {
 		k.Size = 1 << 10
 	}

@@ -7,9 +7,9 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// window holds the rows of one write. Nothing in it refers to the batches once
+// pendingRows holds the rows of one write. Nothing in it refers to the batches once
 // gather has returned, but for what is still missing.
-type window struct {
+type pendingRows struct {
 	rows    []row
 	missing []newSeries
 	found   map[key]int // place in missing
@@ -23,9 +23,9 @@ type window struct {
 	lastSeries []int64
 }
 
-func newWindow() *window { return &window{found: map[key]int{}} }
+func newPendingRows() *pendingRows { return &pendingRows{found: map[key]int{}} }
 
-func (w *window) reset() {
+func (w *pendingRows) reset() {
 	w.rows = w.rows[:0]
 	clear(w.missing)
 	w.missing = w.missing[:0]
@@ -34,7 +34,7 @@ func (w *window) reset() {
 }
 
 // forget drops what refers to the batches.
-func (w *window) forget() {
+func (w *pendingRows) forget() {
 	w.last = nil
 	clear(w.lastNames)
 	clear(w.tags[:cap(w.tags)])
@@ -44,7 +44,7 @@ func (w *window) forget() {
 // gather makes rows of the batches. A series whose number is not known is
 // added to missing, and its rows have the number -1 for the first of those,
 // -2 for the second and so on.
-func (w *window) gather(known *numbers, batches []*event.Batch) error {
+func (w *pendingRows) gather(known *numbers, batches []*event.Batch) error {
 	w.reset()
 	defer w.forget()
 	for _, b := range batches {
@@ -58,7 +58,7 @@ func (w *window) gather(known *numbers, batches []*event.Batch) error {
 	return nil
 }
 
-func (w *window) add(known *numbers, b *event.Batch, e *event.Event) error {
+func (w *pendingRows) add(known *numbers, b *event.Batch, e *event.Event) error {
 	if l := w.last; l == nil || l.Device != e.Device || l.Labels != e.Labels || !b.SameTags(l, e) {
 		w.description, w.tags = describe(w.description[:0], w.tags, b, e)
 		w.lastNames, w.lastSeries = w.lastNames[:0], w.lastSeries[:0]
@@ -79,7 +79,7 @@ func (w *window) add(known *numbers, b *event.Batch, e *event.Event) error {
 
 // series returns the number of the series that a field of e belongs to. It
 // must be the event that description describes.
-func (w *window) series(known *numbers, name string, b *event.Batch, e *event.Event) (int64, error) {
+func (w *pendingRows) series(known *numbers, name string, b *event.Batch, e *event.Event) (int64, error) {
 	w.description = slices.Grow(w.description, 2*(2+maxName)) // for keyOf
 	k := keyOf(w.description, name)
 	if id := known.get(k); id != 0 {
@@ -101,7 +101,7 @@ func (w *window) series(known *numbers, name string, b *event.Batch, e *event.Ev
 // order gives rows of missing series their numbers, which are by their place
 // in missing, sorts by series and time, and leaves the largest of several
 // values of one series and time.
-func (w *window) order(numbers []int64) {
+func (w *pendingRows) order(numbers []int64) {
 	if len(w.missing) > 0 {
 		for i := range w.rows {
 			if r := &w.rows[i]; r.series < 0 {

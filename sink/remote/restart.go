@@ -22,14 +22,14 @@ const (
 	probeTimeout      = 4 * time.Second
 )
 
-// witness sees whether the store may have restarted: whether the other end
+// restartDetector sees whether the store may have restarted: whether the other end
 // ended a connection that it had not announced the end of, or could not be
 // connected to. It is wrong on the safe side: a proxy that drops idle
 // connections looks the same, and costs a redelivery.
 //
 // It cannot see through a proxy or load balancer that hides the restart of
 // what is behind it, unless that answers 502 or 504 meanwhile.
-type witness struct {
+type restartDetector struct {
 	dialer net.Dialer
 	lost   chan struct{} // has room for one
 	// generation counts what was seen, so that a request can tell whether
@@ -43,8 +43,8 @@ type witness struct {
 	conns  sync.WaitGroup // open connections
 }
 
-func newWitness() *witness {
-	w := &witness{lost: make(chan struct{}, 1)}
+func newRestartDetector() *restartDetector {
+	w := &restartDetector{lost: make(chan struct{}, 1)}
 	w.dialer = net.Dialer{
 		Timeout: 10 * time.Second,
 		KeepAliveConfig: net.KeepAliveConfig{
@@ -58,7 +58,7 @@ func newWitness() *witness {
 }
 
 // saw notes that the store may have restarted.
-func (w *witness) saw() {
+func (w *restartDetector) saw() {
 	w.generation.Add(1)
 	select {
 	case w.lost <- struct{}{}:
@@ -67,7 +67,7 @@ func (w *witness) saw() {
 }
 
 // dial connects, and watches the connection.
-func (w *witness) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (w *restartDetector) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	w.address.Store(&address)
 	c, err := w.dialer.DialContext(ctx, network, address)
 	if err != nil {
@@ -79,12 +79,12 @@ func (w *witness) dial(ctx context.Context, network, address string) (net.Conn, 
 	}
 	w.away.Store(false)
 	w.conns.Add(1)
-	return &conn{Conn: c, witness: w}, nil
+	return &conn{Conn: c, restarts: w}, nil
 }
 
 // watch probes the store every few seconds until the request that it watches
 // over has its answer, which is when stop is called.
-func (w *witness) watch() (stop func()) {
+func (w *restartDetector) watch() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.probes.Go(func() {
 		every := time.NewTicker(probeAfter)
@@ -102,7 +102,7 @@ func (w *witness) watch() (stop func()) {
 }
 
 // probe connects and hangs up.
-func (w *witness) probe(ctx context.Context) {
+func (w *restartDetector) probe(ctx context.Context) {
 	address := w.address.Load()
 	if address == nil {
 		return
@@ -111,7 +111,7 @@ func (w *witness) probe(ctx context.Context) {
 	defer cancel()
 	c, err := w.dialer.DialContext(bound, "tcp", *address)
 	if err == nil {
-		c.Close()
+		_ = c.Close() // that it was taken is all there is to know
 	} else if !errors.Is(ctx.Err(), context.Canceled) && !w.away.Swap(true) {
 		w.saw()
 	}
@@ -119,7 +119,7 @@ func (w *witness) probe(ctx context.Context) {
 
 // close waits for the probes and for the connections, which the transport
 // closes.
-func (w *witness) close() {
+func (w *restartDetector) close() {
 	w.probes.Wait()
 	w.conns.Wait()
 }
@@ -127,7 +127,7 @@ func (w *witness) close() {
 // conn is a watched connection.
 type conn struct {
 	net.Conn
-	witness   *witness
+	restarts  *restartDetector
 	announced atomic.Bool // the other end has said that it will close
 	ended     atomic.Bool // closed by us, or already seen to have ended
 	closed    atomic.Bool
@@ -145,13 +145,13 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// see tells the witness of an end that did not come from here.
+// see tells the detector of an end that did not come from here.
 func (c *conn) see(err error) {
 	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
 		return
 	}
 	if !c.announced.Load() && !c.ended.Swap(true) {
-		c.witness.saw()
+		c.restarts.saw()
 	}
 }
 
@@ -159,7 +159,7 @@ func (c *conn) Close() error {
 	c.ended.Store(true)
 	err := c.Conn.Close()
 	if !c.closed.Swap(true) {
-		c.witness.conns.Done()
+		c.restarts.conns.Done()
 	}
 	return err
 }

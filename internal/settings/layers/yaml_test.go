@@ -1,10 +1,12 @@
-package config
+package layers
 
 import (
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // sample has a setting of every shape.
@@ -39,7 +41,7 @@ type sampleItem struct {
 	} `yaml:"tls"`
 }
 
-func loadSample(text string) (sample, Origins, Faults) {
+func loadSample(text string) (sample, Origins, settings.Faults) {
 	s := sample{Count: 7, Names: []string{"default"}}
 	origins := Origins{}
 	faults := loadYAML("f.yaml", []byte(text), reflect.ValueOf(&s).Elem(), origins)

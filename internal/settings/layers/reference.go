@@ -1,10 +1,11 @@
-package config
+package layers
 
 import (
-	_ "embed" // for the page's first part
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Key describes one setting for the reference.
@@ -15,6 +16,8 @@ type Key struct {
 	Env string
 	// Type is what the value is called in the reference: duration, size, …
 	Type string
+	// Limits says which values are allowed, empty if all are.
+	Limits string
 	// Default is the default in the form of the file, empty for none.
 	Default string
 	Help    string
@@ -28,24 +31,25 @@ type Group struct {
 	Keys []Key
 }
 
-// Reference lists every setting, by section, in the order of the structs.
-func Reference() []Group {
-	v := reflect.ValueOf(Default())
+// Reference lists every setting of cfg, a struct with its defaults, by section
+// and in the order of the structs.
+func (s Schema) Reference(cfg any) []Group {
+	v := reflect.ValueOf(cfg)
 	top := Group{}
 	all := []Group{{}}
-	for _, f := range fields(v.Type()) {
-		fv := v.FieldByIndex(f.index)
-		if f.shape == records {
-			all = append(all, Group{Name: f.name, Help: f.help, Keys: describeLeaf(leaf{field: f, path: f.name, value: fv})})
+	for _, f := range settings.Fields(v.Type()) {
+		fv := f.In(v)
+		if f.Shape == settings.Records {
+			all = append(all, Group{Name: f.Name, Help: f.Help, Keys: s.describe(settings.Leaf{Field: f, Path: f.Name, Value: fv})})
 			continue
 		}
-		if f.shape != section {
-			top.Keys = append(top.Keys, describeLeaf(leaf{field: f, path: f.name, value: fv})...)
+		if f.Shape != settings.Section {
+			top.Keys = append(top.Keys, s.describe(settings.Leaf{Field: f, Path: f.Name, Value: fv})...)
 			continue
 		}
-		g := Group{Name: f.name, Help: f.help}
-		for _, l := range leaves(fv, f.name+".") {
-			g.Keys = append(g.Keys, describeLeaf(l)...)
+		g := Group{Name: f.Name, Help: f.Help}
+		for _, l := range settings.Leaves(fv, f.Name+".") {
+			g.Keys = append(g.Keys, s.describe(l)...)
 		}
 		all = append(all, g)
 	}
@@ -53,32 +57,32 @@ func Reference() []Group {
 	return all
 }
 
-// describeLeaf describes a setting, and for a list of sections also the keys
+// describe describes a setting, and for a list of sections also the keys
 // of its elements.
-func describeLeaf(l leaf) []Key {
-	k := Key{Path: l.path, Env: envName(l.path), Type: l.kind(), Help: l.help, Secret: l.secret}
-	switch l.shape {
-	case scalar:
-		k.Default = formatScalar(l.value, l.unit)
-	case list:
+func (s Schema) describe(l settings.Leaf) []Key {
+	k := Key{Limits: l.Limits(), Path: l.Path, Env: s.envName(l.Path), Type: l.Kind(), Help: l.Help, Secret: l.Secret}
+	switch l.Shape {
+	case settings.Scalar:
+		k.Default = l.Format(l.Value)
+	case settings.List:
 		k.Type = "list of " + k.Type
 		var items []string
-		for i := range l.value.Len() {
-			items = append(items, formatScalar(l.value.Index(i), l.unit))
+		for i := range l.Value.Len() {
+			items = append(items, l.Format(l.Value.Index(i)))
 		}
 		k.Default = strings.Join(items, ",")
-	case table:
+	case settings.Table:
 		k.Type = "table of " + k.Type
-	case lists:
+	case settings.Lists:
 		k.Type = "table of lists of " + k.Type
 		k.Env = ""
-	case records:
+	case settings.Records:
 		k.Env = ""
 		keys := []Key{k}
-		element := reflect.New(l.typ.Elem()).Elem()
-		setDefaults(element)
-		for _, e := range leaves(element, l.path+"[].") {
-			for _, k := range describeLeaf(e) {
+		element := reflect.New(l.Type.Elem()).Elem()
+		settings.SetDefaults(element)
+		for _, e := range settings.Leaves(element, l.Path+"[].") {
+			for _, k := range s.describe(e) {
 				k.Env = ""
 				keys = append(keys, k)
 			}
@@ -88,11 +92,8 @@ func describeLeaf(l leaf) []Key {
 	return []Key{k}
 }
 
-//go:embed intro.md
-var intro string
-
-// Markdown returns the reference as the page docs/configuration.md.
-func Markdown(groups []Group) string {
+// Markdown returns the reference as a page that begins with intro.
+func Markdown(intro string, groups []Group) string {
 	var b strings.Builder
 	b.WriteString(intro)
 	for _, g := range groups {
@@ -118,7 +119,11 @@ func Markdown(groups []Group) string {
 			if k.Secret {
 				help += " Secret."
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(name), k.Type, cell(def), cell(help))
+			kind := k.Type
+			if k.Limits != "" {
+				kind += ": " + k.Limits
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(name), cell(kind), cell(def), cell(help))
 		}
 	}
 	return b.String()

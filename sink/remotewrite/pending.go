@@ -7,39 +7,40 @@ import (
 	"slices"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/hashindex"
 	"github.com/penstock-io/penstock/sink/remote"
 )
 
-// Limits of a window, which bound its memory to about 80 MiB; it takes what
+// Limits of pendingSeries, which bound its memory to about 80 MiB; it takes what
 // it needs.
 const (
-	maxWindowShapes  = 128 << 10
-	maxWindowSamples = 1 << 20
-	maxWindowLabels  = 16 << 20
+	maxPendingShapes  = 128 << 10
+	maxPendingSamples = 1 << 20
+	maxPendingLabels  = 16 << 20
 )
 
 // manySeries is the number of series of a group from which on they are looked
 // up in a map.
 const manySeries = 128
 
-// window sorts the samples of a write by series, so that a series' labels are
+// pendingSeries sorts the samples of a write by series, so that a series' labels are
 // sent once, and its samples in the order of their time.
 //
 // A shape is where an event's labels come from: its device, its tags, in
 // whatever order, and the labels of enrichment. A group is the set of labels
 // that comes of them, encoded; several shapes may have the same, as where
 // enrichment overrides a tag. Its series are one per field. Names of fields
-// and shapes refer to the batches, so a window's content lives no longer than
+// and shapes refer to the batches, so its content lives no longer than
 // one Write.
-type window struct {
+type pendingSeries struct {
 	maxShapes, maxSamples int // when it is full
 
 	seed    maphash.Seed
 	merger  *remote.Merger
 	shapes  []shape
-	byShape table
+	byShape hashindex.Index
 	groups  []group
-	byGroup table
+	byGroup hashindex.Index
 	labels  []byte // of the groups
 	series  []series
 	index   map[seriesKey]uint32 // of groups with many series
@@ -60,7 +61,7 @@ type shape struct {
 // group is a set of labels.
 type group struct {
 	hash   uint64
-	labels uint32 // where they start in window.labels: those before __name__
+	labels uint32 // where they start in pendingSeries.labels: those before __name__
 	name   uint32 // where those after __name__ start
 	end    uint32
 	first  uint32 // series
@@ -74,7 +75,7 @@ type series struct {
 	group uint32
 	next  uint32 // series of the group, + 1; 0 is the end
 	count uint32
-	end   uint32 // in window.sorted, after sort
+	end   uint32 // in pendingSeries.sorted, after sort
 }
 
 type seriesKey struct {
@@ -87,21 +88,21 @@ type sample struct {
 	value     float64
 }
 
-func newWindow(merger *remote.Merger) *window {
-	return &window{
-		maxShapes:  maxWindowShapes,
-		maxSamples: maxWindowSamples,
+func newPendingSeries(merger *remote.Merger) *pendingSeries {
+	return &pendingSeries{
+		maxShapes:  maxPendingShapes,
+		maxSamples: maxPendingSamples,
 
 		seed:    maphash.MakeSeed(),
 		merger:  merger,
-		byShape: make(table, 1<<10),
-		byGroup: make(table, 1<<10),
+		byShape: make(hashindex.Index, 1<<10),
+		byGroup: make(hashindex.Index, 1<<10),
 		index:   map[seriesKey]uint32{},
 	}
 }
 
 // reset forgets everything, with its references to batches.
-func (w *window) reset() {
+func (w *pendingSeries) reset() {
 	clear(w.byShape)
 	clear(w.byGroup)
 	clear(w.shapes)
@@ -113,12 +114,12 @@ func (w *window) reset() {
 }
 
 // full returns true if the next event might not fit.
-func (w *window) full() bool {
-	return len(w.shapes) >= w.maxShapes || len(w.samples) >= w.maxSamples || len(w.labels) >= maxWindowLabels
+func (w *pendingSeries) full() bool {
+	return len(w.shapes) >= w.maxShapes || len(w.samples) >= w.maxSamples || len(w.labels) >= maxPendingLabels
 }
 
 // add takes e, an event of b. Labels that must not be sent are an error.
-func (w *window) add(b *event.Batch, e *event.Event) error {
+func (w *pendingSeries) add(b *event.Batch, e *event.Event) error {
 	g, isNew, err := w.group(b, e)
 	if err != nil {
 		return err
@@ -142,15 +143,15 @@ func (w *window) add(b *event.Batch, e *event.Event) error {
 }
 
 // group returns the group of an event, which it makes if need be.
-func (w *window) group(b *event.Batch, e *event.Event) (g uint32, isNew bool, err error) {
+func (w *pendingSeries) group(b *event.Batch, e *event.Event) (g uint32, isNew bool, err error) {
 	hash := maphash.String(w.seed, e.Device)
 	tags := b.Tags(e)
 	for i := range tags {
 		// A sum, because the order of tags means nothing.
 		hash += maphash.String(w.seed, tags[i].Name)*31 ^ maphash.String(w.seed, tags[i].Value)
 	}
-	i := w.byShape.slot(hash)
-	for ; w.byShape[i] != 0; i = w.byShape.next(i) {
+	i := w.byShape.Slot(hash)
+	for ; w.byShape[i] != 0; i = w.byShape.Next(i) {
 		have := &w.shapes[w.byShape[i]-1]
 		if have.hash == hash && have.is(b, e, tags) {
 			return have.group, false, nil
@@ -161,17 +162,17 @@ func (w *window) group(b *event.Batch, e *event.Event) (g uint32, isNew bool, er
 	}
 	w.shapes = append(w.shapes, shape{hash: hash, batch: b, event: e, group: g})
 	w.byShape[i] = uint32(len(w.shapes))
-	if w.byShape.crowded(len(w.shapes)) {
-		w.byShape = make(table, 2*len(w.byShape))
+	if w.byShape.Crowded(len(w.shapes)) {
+		w.byShape = make(hashindex.Index, 2*len(w.byShape))
 		for i := range w.shapes {
-			w.byShape.insert(w.shapes[i].hash, i)
+			w.byShape.Insert(w.shapes[i].hash, i)
 		}
 	}
 	return g, isNew, nil
 }
 
 // merged returns the group of the labels that come of an event.
-func (w *window) merged(b *event.Batch, e *event.Event) (g uint32, isNew bool, err error) {
+func (w *pendingSeries) merged(b *event.Batch, e *event.Event) (g uint32, isNew bool, err error) {
 	list, err := w.merger.Merge(b, e)
 	if err != nil {
 		return 0, false, err
@@ -186,8 +187,8 @@ func (w *window) merged(b *event.Batch, e *event.Event) (g uint32, isNew bool, e
 		w.labels = appendLabel(w.labels, list[i].Name, list[i].Value)
 	}
 	hash := maphash.Bytes(w.seed, w.labels[start:])
-	i := w.byGroup.slot(hash)
-	for ; w.byGroup[i] != 0; i = w.byGroup.next(i) {
+	i := w.byGroup.Slot(hash)
+	for ; w.byGroup[i] != 0; i = w.byGroup.Next(i) {
 		have := &w.groups[w.byGroup[i]-1]
 		if have.hash == hash && bytes.Equal(w.labels[have.labels:have.end], w.labels[start:]) {
 			w.labels = w.labels[:start]
@@ -196,28 +197,13 @@ func (w *window) merged(b *event.Batch, e *event.Event) (g uint32, isNew bool, e
 	}
 	w.groups = append(w.groups, group{hash: hash, labels: uint32(start), name: uint32(name), end: uint32(len(w.labels)), first: uint32(len(w.series))})
 	w.byGroup[i] = uint32(len(w.groups))
-	if w.byGroup.crowded(len(w.groups)) {
-		w.byGroup = make(table, 2*len(w.byGroup))
+	if w.byGroup.Crowded(len(w.groups)) {
+		w.byGroup = make(hashindex.Index, 2*len(w.byGroup))
 		for i := range w.groups {
-			w.byGroup.insert(w.groups[i].hash, i)
+			w.byGroup.Insert(w.groups[i].hash, i)
 		}
 	}
 	return uint32(len(w.groups) - 1), true, nil
-}
-
-// table finds indices by hash, by open addressing. It holds each index + 1; 0
-// is free. Its size is a power of two.
-type table []uint32
-
-func (t table) slot(hash uint64) uint64 { return hash & uint64(len(t)-1) }
-func (t table) next(slot uint64) uint64 { return (slot + 1) & uint64(len(t)-1) }
-func (t table) crowded(n int) bool      { return 2*n > len(t) }
-func (t table) insert(hash uint64, index int) {
-	i := t.slot(hash)
-	for t[i] != 0 {
-		i = t.next(i)
-	}
-	t[i] = uint32(index + 1)
 }
 
 // is reports whether e, an event of b with these tags, has the shape s.
@@ -244,7 +230,7 @@ func sameSet(a, b []event.Label) bool {
 }
 
 // find returns the series of a group's field, which it makes if need be.
-func (w *window) find(g uint32, name string) uint32 {
+func (w *pendingSeries) find(g uint32, name string) uint32 {
 	of := &w.groups[g]
 	if of.series >= manySeries {
 		if at, ok := w.index[seriesKey{g, name}]; ok {
@@ -264,7 +250,7 @@ func (w *window) find(g uint32, name string) uint32 {
 }
 
 // newSeries adds a series to a group.
-func (w *window) newSeries(g uint32, name string) uint32 {
+func (w *pendingSeries) newSeries(g uint32, name string) uint32 {
 	of := &w.groups[g]
 	at := uint32(len(w.series))
 	w.series = append(w.series, series{name: name, group: g})
@@ -290,7 +276,7 @@ func (w *window) newSeries(g uint32, name string) uint32 {
 }
 
 // sort puts the samples of each series side by side, in the order of arrival.
-func (w *window) sort() {
+func (w *pendingSeries) sort() {
 	at := uint32(0)
 	for i := range w.series {
 		w.series[i].end = at
@@ -306,7 +292,7 @@ func (w *window) sort() {
 
 // members lends the samples of a series after sort: in the order of their
 // time, and of several with the same the one with the largest value.
-func (w *window) members(s *series) []sample {
+func (w *pendingSeries) members(s *series) []sample {
 	all := w.sorted[s.end-s.count : s.end]
 	before := int64(math.MinInt64)
 	for i := range all {

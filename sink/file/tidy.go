@@ -15,14 +15,14 @@ import (
 	"github.com/penstock-io/penstock/internal/durable"
 )
 
-// keepEvery is how often the keeper looks at what nobody tells it of: the age
+// tidyEvery is how often tidyLoop looks at what nobody tells it of: the age
 // of the file, and rotated files whose compression failed.
-const keepEvery = time.Minute
+const tidyEvery = time.Minute
 
-// keep compresses rotated files and removes the oldest, until ctx is done. It
+// tidyLoop compresses rotated files and removes the oldest, until ctx is done. It
 // is a goroutine of its own, so writes do not wait for it.
-func (w *Writer) keep(ctx context.Context) {
-	every := keepEvery
+func (w *Writer) tidyLoop(ctx context.Context) {
+	every := tidyEvery
 	if w.cfg.RotateAge > 0 {
 		every = min(every, w.cfg.RotateAge)
 	}
@@ -32,7 +32,7 @@ func (w *Writer) keep(ctx context.Context) {
 		// As long as another sink writes the file, the rotated ones are its.
 		if w.owns(ctx) {
 			if err := w.tidy(ctx); err != nil && ctx.Err() == nil {
-				w.m.keeperErrors.Inc()
+				w.m.tidyErrors.Inc()
 				w.log.Warn("cannot compress or remove rotated files, will try again", "error", err)
 			}
 		}

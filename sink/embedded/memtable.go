@@ -7,22 +7,23 @@ import (
 	"slices"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/hashindex"
 )
 
-// Limits of a window, of which there are two. They bound the memory of each to
+// Limits of a memtable, of which there are two. They bound the memory of each to
 // about 60 MiB; it takes what it needs, 60 bytes per event of three fields and
 // some 150 per group and label set.
 const (
-	maxWindowEvents = 256 << 10
-	maxWindowValues = 1 << 20
-	maxWindowKeys   = 16 << 20
+	maxMemtableEvents = 256 << 10
+	maxMemtableValues = 1 << 20
+	maxMemtableKeys   = 16 << 20
 )
 
 // maxKey is the longest key that is taken. The engine cannot index a series
 // whose labels take more than 64 KiB, and would drop it without a word.
 const maxKey = 32 << 10
 
-// window gathers events until they go to the engine, series by series and in
+// memtable gathers events until they go to the engine, series by series and in
 // the engine's own order of series (see order.go), because that costs the
 // engine much less than the order of arrival (see doc.go).
 //
@@ -30,16 +31,16 @@ const maxKey = 32 << 10
 // those of enrichment, in the engine's raw form, which is the group's key.
 // Which fields an event has is its layout; mostly there are few.
 //
-// Of the labels nothing outlives the window: building the key of an event
+// Of the labels nothing outlives the memtable: building the key of an event
 // costs less than looking up a cache of names that has the size of the fleet,
 // and there is nothing to invalidate.
-type window struct {
+type memtable struct {
 	maxEvents, maxValues, maxKeys int // when it is full
 
 	seed   maphash.Seed
 	keys   []byte
 	groups []group
-	table  []uint32 // open addressing, a group's index + 1; 0 is free
+	index  hashindex.Index // of groups; never crowded, because it is full before
 
 	layouts layouts
 
@@ -79,23 +80,23 @@ type run struct {
 	rows  uint32
 }
 
-func newWindow(prefix string) *window {
-	w := &window{
-		maxEvents: maxWindowEvents,
-		maxValues: maxWindowValues,
-		maxKeys:   maxWindowKeys,
+func newMemtable(prefix string) *memtable {
+	w := &memtable{
+		maxEvents: maxMemtableEvents,
+		maxValues: maxMemtableValues,
+		maxKeys:   maxMemtableKeys,
 		seed:      maphash.MakeSeed(),
-		table:     make([]uint32, 2*maxWindowEvents),
+		index:     make(hashindex.Index, 2*maxMemtableEvents),
 	}
 	w.layouts.init(prefix)
 	return w
 }
 
-func (w *window) empty() bool { return len(w.samples) == 0 }
+func (w *memtable) empty() bool { return len(w.samples) == 0 }
 
-func (w *window) reset() {
+func (w *memtable) reset() {
 	if len(w.groups) > 0 {
-		clear(w.table)
+		clear(w.index)
 	}
 	w.keys, w.groups = w.keys[:0], w.groups[:0]
 	w.samples, w.values = w.samples[:0], w.values[:0]
@@ -103,14 +104,14 @@ func (w *window) reset() {
 }
 
 // full returns true if the next event might not fit.
-func (w *window) full() bool {
+func (w *memtable) full() bool {
 	return len(w.samples) >= w.maxEvents || len(w.values) >= w.maxValues || len(w.keys) >= w.maxKeys
 }
 
 // add takes what e, an event of b, says; it returns false if its labels are
 // too long for the engine. before is the event of b that was added last, or
 // nil.
-func (w *window) add(b *event.Batch, e, before *event.Event) bool {
+func (w *memtable) add(b *event.Batch, e, before *event.Event) bool {
 	var g uint32
 	if before != nil && sameDevice(before, e) && b.SameTags(before, e) {
 		g = w.samples[len(w.samples)-1].group
@@ -144,32 +145,31 @@ func sameDevice(x, y *event.Event) bool { return x.Labels == y.Labels && x.Devic
 
 // group returns the group of the key that begins at start in w.keys and ends
 // with it. The key stays there only if the group is new.
-func (w *window) group(start int) uint32 {
+func (w *memtable) group(start int) uint32 {
 	key := w.keys[start:]
 	hash := maphash.Bytes(w.seed, key)
-	mask := uint64(len(w.table) - 1)
-	i := hash & mask
-	for ; w.table[i] != 0; i = (i + 1) & mask {
-		g := &w.groups[w.table[i]-1]
+	i := w.index.Slot(hash)
+	for ; w.index[i] != 0; i = w.index.Next(i) {
+		g := &w.groups[w.index[i]-1]
 		if g.hash == hash && bytes.Equal(key, w.key(g)) {
 			w.keys = w.keys[:start]
-			return w.table[i] - 1
+			return w.index[i] - 1
 		}
 	}
 	w.groups = append(w.groups, group{hash: hash, key: uint32(start), keyLen: uint32(len(key))})
-	w.table[i] = uint32(len(w.groups))
+	w.index[i] = uint32(len(w.groups))
 	return uint32(len(w.groups) - 1)
 }
 
 // key lends the key of g.
-func (w *window) key(g *group) []byte { return w.keys[g.key : g.key+g.keyLen] }
+func (w *memtable) key(g *group) []byte { return w.keys[g.key : g.key+g.keyLen] }
 
 // members lends the indices of g's samples, after sort.
-func (w *window) members(g *group) []uint32 { return w.order[g.end-g.count : g.end] }
+func (w *memtable) members(g *group) []uint32 { return w.order[g.end-g.count : g.end] }
 
 // appendLabels appends the labels of e in the form of event.AppendLabel, in
 // an order that depends on their names only.
-func (w *window) appendLabels(dst []byte, b *event.Batch, e *event.Event) []byte {
+func (w *memtable) appendLabels(dst []byte, b *event.Batch, e *event.Event) []byte {
 	dst = event.AppendLabel(dst, "device", e.Device)
 	tags := b.Tags(e)
 	if len(tags) > 1 {
