@@ -25,6 +25,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/fair"
+	"github.com/penstock-io/penstock/ingest/guard"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/ingest/limit"
@@ -42,6 +43,7 @@ type App struct {
 	store   *embedded.Store // nil if it is switched off
 	journal *journal.Journal
 	table   *enrich.Table
+	guards  guard.Screener
 	intake  *ingest.Intake
 	access  *access.Access // nil if nobody who sends is known
 	limits  *limit.Limits
@@ -85,6 +87,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	}
 	if a.access != nil {
 		a.shares = fair.New(a.journal, a.set)
+	}
+	if err := a.openGuards(); err != nil {
+		return nil, err
 	}
 	pool := &event.Pool{}
 	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, a.screening(), a.journal.Tail(), a.set)
@@ -139,6 +144,9 @@ func (a *App) screening() (s ingest.Screening) {
 	if a.access != nil {
 		s.Who = a.access
 		s.Journaled = a.shares
+	}
+	if a.guards.Schema != nil || a.guards.Cardinality != nil {
+		s.What = a.guards
 	}
 	s.HowMuch = a.limits
 	return s

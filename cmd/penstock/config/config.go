@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/access"
 	"github.com/penstock-io/penstock/ingest/access/cert"
 	"github.com/penstock-io/penstock/ingest/decode"
+	"github.com/penstock-io/penstock/ingest/guard"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/ingest/limit"
@@ -56,6 +57,7 @@ type Config struct {
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
 	RateLimits  limit.Config      `yaml:"rate_limits" help:"How much tenants and devices may send. Nothing is limited by default. Changes take effect while the service runs."`
+	Guard       guard.Config      `yaml:"guard" help:"What is looked at besides the form of an event: how many series there are, and what values may be."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
 	Pool        ingest.Config     `yaml:"pool" help:"The workers between the journal and the sinks."`
 	Enrichment  enrich.Config     `yaml:"enrichment" help:"Labels that are added to events by their device."`
