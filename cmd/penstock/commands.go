@@ -20,6 +20,7 @@ type commands struct {
 	DeadLetter deadLetterCommands `cmd:"" name:"deadletter" help:"Look at events that a store refused, and send them again."`
 	Key        keyCommands        `cmd:"" help:"Make, list and revoke the keys of devices and operators."`
 	Journal    journalCommands    `cmd:"" help:"Look into a journal, also while the service runs."`
+	Schema     schemaCommands     `cmd:"" help:"Try a schema on events, and propose one from the journal."`
 	Version    versionCommand     `cmd:"" help:"Print the version of the program and of what it is built from."`
 }
 

@@ -34,7 +34,7 @@ Answers of 4xx and 5xx are RFC 9457 problems (` + "`application/problem+json`" +
 	b.WriteString(`
 ## Answers of the operator's listener
 
-Those of its own paths, /v1/devices, /v1/enrichment (` + "[enrichment.md](enrichment.md)" + `) and /v1/deadletters, in the same form. The query API answers in Prometheus' form.
+Those of its own paths, /v1/devices, /v1/cardinality, /v1/enrichment (` + "[enrichment.md](enrichment.md)" + `) and /v1/deadletters, in the same form. The query API answers in Prometheus' form.
 
 | code | status | meaning |
 |---|---|---|

@@ -33,6 +33,7 @@ func main() {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	p := program{
 		env:     os.Environ(),
+		stdin:   piped(os.Stdin),
 		stdout:  os.Stdout,
 		stderr:  os.Stderr,
 		signals: signals,
@@ -61,9 +62,18 @@ type service interface {
 // process, so that a test can run it without one.
 type program struct {
 	env            []string
+	stdin          io.Reader // nil for a terminal
 	stdout, stderr io.Writer
 	signals        <-chan os.Signal
 	open           func(config.Config, *slog.Logger) (service, error)
+}
+
+// piped returns f unless a person sits at it.
+func piped(f *os.File) io.Reader {
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice != 0 {
+		return nil
+	}
+	return f
 }
 
 // run executes one command line and returns the exit status. After a second

@@ -255,6 +255,15 @@ func (b *Batch) Keep(keep func(*Event) bool) {
 	b.Events = kept
 }
 
+// DropField takes the field with this place among Fields(e) out of e. Those
+// behind it move up, in the memory that Fields lent.
+func (b *Batch) DropField(e *Event, place int) {
+	fields := b.Fields(e)
+	copy(fields[place:], fields[place+1:])
+	fields[len(fields)-1] = Field{}
+	e.fieldLen--
+}
+
 // Intern copies s into the batch and returns the copy as a string that lives
 // as long as the batch.
 func (b *Batch) Intern(s []byte) string {

@@ -85,6 +85,23 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+func TestDropField(t *testing.T) {
+	t.Parallel()
+	b := build(&Pool{})
+	e := &b.Events[1]
+	b.DropField(e, 0)
+	if got := b.Fields(e); !slices.Equal(got, []Field{{"u", 3}}) {
+		t.Errorf("left are %v", got)
+	}
+	if got := b.Fields(&b.Events[2]); !slices.Equal(got, []Field{{"v", 6}}) {
+		t.Errorf("the next event has %v", got)
+	}
+	b.DropField(e, 0)
+	if got := b.Fields(e); len(got) != 0 || b.Samples() != 2 {
+		t.Errorf("left are %v, %d samples in all", got, b.Samples())
+	}
+}
+
 func TestRejectionsAreBounded(t *testing.T) {
 	t.Parallel()
 	b := (&Pool{}).Get(0)

@@ -44,6 +44,13 @@ const (
 	UnknownDevice
 	DeviceNotAllowed
 	TenantNotAllowed
+	SchemaType
+	SchemaRange
+	SchemaEnum
+	SchemaMonotonic
+	SchemaStep
+	SchemaTag
+	TooManySeries
 
 	codeCount
 )
@@ -68,6 +75,13 @@ var codes = [codeCount]struct{ text, meaning string }{
 	UnknownDevice:    {"unknown_device", "The device is not in the enrichment table, and unknown devices are refused."},
 	DeviceNotAllowed: {"device_not_allowed", "The sender's key does not speak for this device."},
 	TenantNotAllowed: {"tenant_not_allowed", "The event has a tag that names a tenant, and it is not its sender's."},
+	SchemaType:       {"schema_type", "The schema says that the value is a whole number or a boolean (0 or 1), and it is not."},
+	SchemaRange:      {"schema_range", "The value is below the least or above the greatest that the schema allows."},
+	SchemaEnum:       {"schema_enum", "The value is none of those that the schema lists."},
+	SchemaMonotonic:  {"schema_monotonic", "The schema says that the value never falls, and it is less than the one before it in its series."},
+	SchemaStep:       {"schema_step", "The value differs from the one before it in its series by more than the schema allows."},
+	SchemaTag:        {"schema_tag", "The event has not got a tag that the schema requires of this value."},
+	TooManySeries:    {"too_many_series", "The event begins a series, and its device, its tenant or its metric has as many as it may. Series that are known go on. The detail names the tag that grows most: take what changes with every event out of it, or make it a value."},
 }
 
 // String returns the code as it stands on the wire and in metrics.

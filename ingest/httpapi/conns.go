@@ -14,6 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/internal/problem"
 )
 
@@ -59,10 +60,21 @@ const (
 
 // conn is a connection of a client.
 type conn struct {
+	// Conn is what requests are read from: raw itself, or what open has put
+	// around it. raw is the connection as it was accepted; it alone may be
+	// closed by another goroutine than the one that serves, since TLS has
+	// something to write on closing, which may block.
 	net.Conn
-	addr   netip.Addr
-	serves bool
+	raw net.Conn
+
+	addr   netip.Addr // counts against max_connections_per_ip; guarded by connections.mu
+	serves bool       // guarded by connections.mu until it is served
 	state  atomic.Int32
+
+	// Set by open. identify is nil without a client certificate.
+	proxied  bool // it comes from a trusted proxy, which speaks for others
+	peer     netip.Addr
+	identify func() (*event.Sender, error)
 
 	// What follows belongs to the goroutine that serves the connection, which
 	// is also the one that calls Read and Close.
@@ -70,6 +82,8 @@ type conn struct {
 	begun  bool  // a byte has come
 	failed error // of Read
 }
+
+func newConn(nc net.Conn) *conn { return &conn{Conn: nc, raw: nc} }
 
 // Read notes that the first request begins, of which fasthttp does not tell,
 // and how reading ended: in errors about chunks fasthttp hides the cause, and
@@ -90,7 +104,11 @@ func (c *conn) Read(p []byte) (int, error) {
 // closing with unread data makes TCP reset the connection, and then the
 // answer may be lost with it.
 func (c *conn) Close() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok { // behind a PROXY header
+		half, ok = c.raw.(interface{ CloseWrite() error })
+	}
+	if ok && c.linger {
 		c.linger = false
 		if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
@@ -101,14 +119,14 @@ func (c *conn) Close() error {
 
 // lingerOn makes the connection linger when it is closed.
 func lingerOn(c net.Conn) {
-	if c, ok := c.(*conn); ok {
+	if c := connOf(c); c != nil {
 		c.linger = true
 	}
 }
 
 // readFailure returns how reading from the connection failed, or nil.
 func readFailure(c net.Conn) error {
-	if c, ok := c.(*conn); ok {
+	if c := connOf(c); c != nil {
 		return c.failed
 	}
 	return nil
@@ -116,7 +134,12 @@ func readFailure(c net.Conn) error {
 
 // admit takes a fresh connection and serves or refuses it in a goroutine.
 func (s *Server) admit(nc net.Conn) {
-	c := &conn{Conn: nc, addr: addrOf(nc)}
+	c := newConn(nc)
+	c.peer = ipOf(nc.RemoteAddr())
+	c.proxied = s.cfg.trusts(c.peer)
+	if !c.proxied {
+		c.addr = limitedBy(c.peer)
+	}
 	refusal, ok := s.conns.add(c)
 	switch {
 	case !ok:
@@ -126,7 +149,10 @@ func (s *Server) admit(nc net.Conn) {
 		go s.serve(c)
 	default:
 		s.metrics.refused.Inc()
-		go s.turnAway(c, refusal)
+		go func() {
+			defer s.conns.remove(c)
+			s.turnAway(c, refusal)
+		}()
 	}
 }
 
@@ -135,27 +161,58 @@ func (s *Server) serve(c *conn) {
 	defer s.conns.remove(c)
 	defer func() {
 		if r := recover(); r != nil {
-			_ = c.Conn.Close()
+			_ = c.raw.Close()
 			s.metrics.panics.Inc()
 			s.log.Error("panic in a connection", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
 	}()
-	if err := s.http.ServeConn(c); err != nil {
-		s.log.Debug("connection ended", "remote", c.RemoteAddr(), "error", err)
+	nc, err := s.open(c, s.cfg.HandshakeTimeout)
+	if err != nil {
+		_ = c.raw.Close()
+		s.log.Debug("connection not opened", "remote", c.raw.RemoteAddr(), "error", err)
+		return
+	}
+	if refusal, ok := s.conns.locate(c); !ok {
+		s.metrics.refused.Inc()
+		s.say(c, refusal)
+		return
+	}
+	if err := s.http.ServeConn(nc); err != nil {
+		s.log.Debug("connection ended", "remote", c.peer, "error", err)
 	}
 }
 
-// turnAway answers a connection that is over a limit, without reading from it.
+// turnAway answers a connection that is over a limit. It reads nothing from it
+// but what must come before an answer: the header of a proxy, a handshake.
 func (s *Server) turnAway(c *conn, why problemID) {
-	defer s.conns.remove(c)
+	if _, err := s.open(c, lingerTime); err != nil {
+		_ = c.raw.Close()
+		return
+	}
+	s.say(c, why)
+}
+
+// say answers an open connection that is over a limit, and closes it.
+func (s *Server) say(c *conn, why problemID) {
 	c.linger = true
-	_ = c.SetWriteDeadline(time.Now().Add(lingerTime))
-	p := &problems[why]
-	body := appendProblem(nil, p, p.Meaning, nil)
-	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nServer: penstock\r\nConnection: close\r\nRetry-After: %d\r\n"+
-		"Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
-		p.Status, fasthttp.StatusMessage(p.Status), s.retryAfter(0), problem.ContentType, len(body), body)
+	s.sayIn(c, why, "")
 	_ = c.Close()
+}
+
+// sayIn writes an answer outside of fasthttp. An empty detail stands for the
+// problem's meaning.
+func (s *Server) sayIn(w net.Conn, why problemID, detail string) {
+	_ = w.SetWriteDeadline(time.Now().Add(lingerTime))
+	p := &problems[why]
+	retry := ""
+	if detail == "" {
+		detail = p.Meaning
+		retry = fmt.Sprintf("Retry-After: %d\r\n", s.retryAfter(0))
+	}
+	body := appendProblem(nil, p, detail, nil)
+	_, _ = fmt.Fprintf(w, "HTTP/1.1 %d %s\r\nServer: penstock\r\nConnection: close\r\n%s"+
+		"Content-Type: %s\r\nContent-Length: %d\r\n\r\n%s",
+		p.Status, fasthttp.StatusMessage(p.Status), retry, problem.ContentType, len(body), body)
 }
 
 // listen registers a listener, or closes it after Shutdown.
@@ -196,6 +253,53 @@ func (cs *connections) add(c *conn) (refusal problemID, ok bool) {
 	return refusal, true
 }
 
+// locate counts a connection by the address that a proxy has named, which is
+// not known before, and returns false if the limit per address stands against
+// serving it. It is called once for a connection that is served.
+func (cs *connections) locate(c *conn) (refusal problemID, ok bool) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c.addr.IsValid() || c.proxied {
+		return 0, true // it has been counted, or it is the proxy's own
+	}
+	if addr := limitedBy(c.peer); addr.IsValid() {
+		if cs.perIP > 0 && cs.byAddr[addr] >= cs.perIP {
+			return tooManyConnections, false
+		}
+		c.addr = addr
+		cs.byAddr[addr]++
+	}
+	return 0, true
+}
+
+// enter counts a request that a proxy brings on behalf of an address, and
+// returns false if as many are being served as the address may have
+// connections. A request that was let in leaves.
+func (cs *connections) enter(addr netip.Addr) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.perIP > 0 && cs.byAddr[addr] >= cs.perIP {
+		return false
+	}
+	cs.byAddr[addr]++
+	return true
+}
+
+func (cs *connections) leave(addr netip.Addr) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.uncount(addr)
+}
+
+// uncount takes one off an address. The caller holds mu.
+func (cs *connections) uncount(addr netip.Addr) {
+	if n := cs.byAddr[addr] - 1; n > 0 {
+		cs.byAddr[addr] = n
+	} else {
+		delete(cs.byAddr, addr)
+	}
+}
+
 // remove forgets a connection that is closed.
 func (cs *connections) remove(c *conn) {
 	cs.mu.Lock()
@@ -203,10 +307,8 @@ func (cs *connections) remove(c *conn) {
 	delete(cs.open, c)
 	if c.serves {
 		cs.serving--
-		if n := cs.byAddr[c.addr] - 1; n > 0 {
-			cs.byAddr[c.addr] = n
-		} else {
-			delete(cs.byAddr, c.addr)
+		if c.addr.IsValid() {
+			cs.uncount(c.addr)
 		}
 	}
 	if cs.closing && len(cs.open) == 0 {
@@ -217,8 +319,8 @@ func (cs *connections) remove(c *conn) {
 // transition is fasthttp's hook on the state of connections. A connection
 // that becomes idle after the shutdown began closes itself.
 func (cs *connections) transition(nc net.Conn, state fasthttp.ConnState) {
-	c, ok := nc.(*conn)
-	if !ok {
+	c := connOf(nc)
+	if c == nil {
 		return
 	}
 	switch state {
@@ -236,7 +338,7 @@ func (cs *connections) transition(nc net.Conn, state fasthttp.ConnState) {
 
 func (c *conn) closeIfIdle() {
 	if c.state.CompareAndSwap(idle, closedIdle) {
-		_ = c.Conn.Close()
+		_ = c.raw.Close()
 	}
 }
 
@@ -278,7 +380,7 @@ func (cs *connections) cut() int {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	for c := range cs.open {
-		_ = c.Conn.Close()
+		_ = c.raw.Close()
 	}
 	return len(cs.open)
 }
@@ -290,17 +392,21 @@ func (cs *connections) count() int {
 	return cs.serving
 }
 
-// addrOf returns what the limit per address counts: an IPv4 address, or the
-// /64 of an IPv6 one, since that is what a single host can choose from. It is
-// invalid for a connection that is not by IP.
-func addrOf(c net.Conn) netip.Addr {
-	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+// ipOf returns the address of a connection's end, or an invalid one if the
+// connection is not by IP.
+func ipOf(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
 		return netip.Addr{}
 	}
-	addr := tcp.AddrPort().Addr().Unmap()
+	return tcp.AddrPort().Addr().Unmap().WithZone("")
+}
+
+// limitedBy returns what the limits per address count: an IPv4 address, or the
+// /64 of an IPv6 one, since that is what a single host can choose from.
+func limitedBy(addr netip.Addr) netip.Addr {
 	if addr.Is6() {
-		if p, err := addr.WithZone("").Prefix(64); err == nil {
+		if p, err := addr.Prefix(64); err == nil {
 			return p.Addr()
 		}
 	}

@@ -32,7 +32,7 @@ func (*exchange) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 // hold whatever that is.
 func (s *testServer) talk(t *testing.T, request []byte) {
 	e := &exchange{in: bytes.NewReader(request)}
-	_ = s.http.ServeConn(&conn{Conn: e}) // a panic ends the test
+	_ = s.http.ServeConn(newConn(e)) // a panic ends the test
 	br := bufio.NewReader(&e.out)
 	for {
 		if _, err := br.Peek(1); err != nil {

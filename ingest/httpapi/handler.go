@@ -46,6 +46,15 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, err)
 		return
 	}
+	if addr, forwarded := s.clientOf(ctx); forwarded {
+		addr = limitedBy(addr)
+		if !s.conns.enter(addr) {
+			s.skip(ctx)
+			s.refuse(ctx, &requestError{problem: tooManyConnections})
+			return
+		}
+		defer s.conns.leave(addr)
+	}
 	p, err := s.parameters(ctx)
 	if err == nil {
 		p.sender, err = s.authenticate(ctx)

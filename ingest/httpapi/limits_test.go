@@ -292,7 +292,7 @@ func TestIdleAfterShutdownBegan(t *testing.T) {
 	var cs connections
 	cs.init(testConfig())
 	client, server := net.Pipe()
-	c := &conn{Conn: server}
+	c := newConn(server)
 	cs.add(c)
 	c.state.Store(active)
 	cs.close()
@@ -448,7 +448,7 @@ func TestAddrOf(t *testing.T) {
 		{&net.TCPAddr{IP: net.ParseIP("fe80::1"), Zone: "eth0"}, "fe80::"},
 		{&net.UnixAddr{Name: "/x"}, "invalid IP"},
 	} {
-		if got := addrOf(addrConn{addr: tt.addr}).String(); got != tt.want {
+		if got := limitedBy(ipOf(tt.addr)).String(); got != tt.want {
 			t.Errorf("%v: got %s, want %s", tt.addr, got, tt.want)
 		}
 	}

@@ -17,6 +17,8 @@ type serverMetrics struct {
 
 	bodyBytes, panics                  *metrics.Counter
 	refused, brokenConns, acceptErrors *metrics.Counter
+	proxyHeaders                       *metrics.Counter
+	handshakes                         [handshakeFailures]*metrics.Counter
 
 	received, accepted, rejected, duplicate *metrics.Counter
 	byCode                                  []*metrics.Counter // by event.Code
@@ -37,6 +39,8 @@ func newServerMetrics(set *metrics.Set, s *Server) *serverMetrics {
 		brokenConns:  set.NewCounter(`penstock_http_connections_broken_total`),
 		acceptErrors: set.NewCounter(`penstock_http_accept_errors_total`),
 
+		proxyHeaders: set.NewCounter(`penstock_http_proxy_header_errors_total`),
+
 		received:  set.NewCounter(`penstock_events_total{outcome="received"}`),
 		accepted:  set.NewCounter(`penstock_events_total{outcome="accepted"}`),
 		rejected:  set.NewCounter(`penstock_events_total{outcome="rejected"}`),
@@ -47,6 +51,9 @@ func newServerMetrics(set *metrics.Set, s *Server) *serverMetrics {
 		decode: set.NewPrometheusHistogramExt(`penstock_stage_seconds{stage="decode"}`, event.StageBuckets()),
 		delay: set.NewPrometheusHistogramExt(`penstock_delivery_delay_seconds`,
 			[]float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 6 * 3600, 24 * 3600}),
+	}
+	for reason, name := range handshakeFailureNames {
+		m.handshakes[reason] = set.NewCounter(fmt.Sprintf(`penstock_tls_handshake_failures_total{listener="devices",reason=%q}`, name))
 	}
 	statuses := []int{200, 204}
 	for i := range problems {

@@ -137,6 +137,7 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, err error) {
 		case unsupportedMediaType:
 			h.Set(fasthttp.HeaderAccept, "application/json, application/x-ndjson")
 		}
+		s.setRetryAfter(ctx, problems[e.problem].Status, 0)
 		s.answerProblem(ctx, &problems[e.problem], e.detail, nil)
 		return
 	}

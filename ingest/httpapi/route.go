@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 
 	"github.com/valyala/fasthttp"
 
@@ -65,24 +64,33 @@ func (s *Server) parameters(ctx *fasthttp.RequestCtx) (p parameters, err error) 
 // allow some forms only.
 const dialect = "native"
 
-// authenticate returns who sends the request. It keeps nothing of ctx.
+// authenticate returns who sends the request: by its Authorization, and if it
+// has none by the certificate of its connection, which has to be good in any
+// case. It keeps nothing of ctx.
 func (s *Server) authenticate(ctx *fasthttp.RequestCtx) (*event.Sender, error) {
-	if s.auth == nil {
-		return nil, nil
+	var certified *event.Sender
+	if c := connOf(ctx.Conn()); c != nil && c.identify != nil {
+		var err error
+		if certified, err = c.identify(); err != nil {
+			s.closeAfter(ctx) // what was believed of the connection holds no more
+			return nil, err
+		}
 	}
-	var from netip.Addr
-	if c, ok := ctx.Conn().(*conn); ok {
-		from = c.addr
+	if s.auth == nil {
+		return certified, nil
 	}
 	var value []byte
-	switch all := ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization); len(all) {
-	case 0:
-	case 1:
+	switch all := ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization); {
+	case len(all) == 0 && certified != nil:
+		return certified, nil
+	case len(all) == 1:
 		value = all[0]
-	default:
-		return nil, s.auth.RefuseTwice(from, s.conns.closed)
+	case len(all) > 1:
+		from, _ := s.clientOf(ctx)
+		return nil, s.auth.RefuseTwice(limitedBy(from), s.conns.closed)
 	}
-	return s.auth.Authenticate(dialect, from, value, s.conns.closed)
+	from, _ := s.clientOf(ctx)
+	return s.auth.Authenticate(dialect, limitedBy(from), value, s.conns.closed)
 }
 
 // wellFormed refuses what another HTTP server might read differently, after

@@ -22,6 +22,9 @@
 //     next request; a body cut short by the client would look complete; a
 //     Content-Length next to Transfer-Encoding is accepted. All three are
 //     taken care of in body.go and route.go.
+//   - It takes the handshake of TLS for a part of the first request, and its
+//     ConnState hook has to be told so. Handshakes, and headers of proxies, are
+//     in open.go.
 //   - After an answer to a body that was not read it closes at once, whereupon
 //     TCP resets the connection and the client may never see the answer. Such
 //     connections linger (conns.go).
@@ -68,8 +71,9 @@ type Server struct {
 	requests sync.Pool           // of *scratch
 	unpacker chan *decompressors // as many as may run at once
 
-	draining atomic.Bool
-	conns    connections
+	draining   atomic.Bool
+	conns      connections
+	handshakes handshakes
 }
 
 // New returns a server that serves once it is given a listener. cfg must be
@@ -114,6 +118,9 @@ func New(cfg Config, dec *decode.Decoder, in Intake, auth Authenticator, pool *e
 // SetShares has tenants kept from taking one another's room. It is called
 // before Serve.
 func (s *Server) SetShares(shares *fair.Shares) { s.shares = shares }
+
+// UseTLS has the listener serve TLS only. It is called before Serve, if at all.
+func (s *Server) UseTLS(t TLS) { s.handshakes.init(t) }
 
 // Serve accepts connections from ln, which it takes, until Shutdown; then it
 // returns nil. A failure to accept that may pass, such as a lack of file
@@ -176,6 +183,9 @@ func (s *Server) inflightBytes() int64 { return s.budget.used.Load() }
 func (s *Server) MemoryBound() int64 {
 	const writeBuffer, readAhead = 4 << 10, 8 << 10
 	perConnection := s.cfg.MaxHeaderBytes*2 + writeBuffer + readAhead
+	if s.handshakes.config != nil {
+		perConnection += tlsBytes
+	}
 	return s.cfg.MaxInflightBytes + int64(s.cfg.MaxConnections)*perConnection +
 		int64(cap(s.unpacker))*decompressorBytes
 }

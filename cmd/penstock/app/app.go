@@ -25,9 +25,11 @@ import (
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/fair"
+	"github.com/penstock-io/penstock/ingest/guard"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/ingest/limit"
+	"github.com/penstock-io/penstock/internal/servertls"
 	"github.com/penstock-io/penstock/sink/embedded"
 )
 
@@ -41,13 +43,15 @@ type App struct {
 	store   *embedded.Store // nil if it is switched off
 	journal *journal.Journal
 	table   *enrich.Table
+	guards  guard.Screener
 	intake  *ingest.Intake
-	access  *access.Access // nil without a source of keys
+	access  *access.Access // nil if nobody who sends is known
 	limits  *limit.Limits
-	shares  *fair.Shares // nil without a source of keys
+	shares  *fair.Shares // nil if nobody who sends is known
 	sinks   *sinkSet
 	devices *httpapi.Server
 	ops     *http.Server
+	secured []*servertls.Server // of the listeners that serve TLS
 
 	accepted *metrics.Counter
 	reloads  reloads
@@ -84,6 +88,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if a.access != nil {
 		a.shares = fair.New(a.journal, a.set)
 	}
+	if err := a.openGuards(); err != nil {
+		return nil, err
+	}
 	pool := &event.Pool{}
 	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, a.screening(), a.journal.Tail(), a.set)
 	if err != nil {
@@ -98,6 +105,9 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	}
 	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, a.authenticator(), pool, log, a.set)
 	a.devices.SetShares(a.shares)
+	if err := a.secure(); err != nil {
+		return nil, err
+	}
 	a.accepted = a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
 	a.ops = ops.New(a.service(), log)
 	a.registerLedger()
@@ -118,9 +128,10 @@ func (a *App) listen() (err error) {
 	return nil
 }
 
-// openAccess reads the keys, if there is a source of them.
+// openAccess reads the keys, if there is a source of them. Without one it may
+// still be that senders are known by their certificates.
 func (a *App) openAccess() (err error) {
-	if !a.cfg.Access.Enabled() {
+	if !a.cfg.Access.Enabled() && a.cfg.TLS.Client.CAFile == "" {
 		return nil
 	}
 	a.access, err = access.New(context.Background(), a.cfg.Access, a.log, a.set)
@@ -134,13 +145,16 @@ func (a *App) screening() (s ingest.Screening) {
 		s.Who = a.access
 		s.Journaled = a.shares
 	}
+	if a.guards.Schema != nil || a.guards.Cardinality != nil {
+		s.What = a.guards
+	}
 	s.HowMuch = a.limits
 	return s
 }
 
-// authenticator tells who sends; nil lets in everybody.
+// authenticator tells who sends by a key or a token; nil asks nobody for one.
 func (a *App) authenticator() httpapi.Authenticator {
-	if a.access == nil {
+	if !a.cfg.Access.Enabled() {
 		return nil
 	}
 	return a.access

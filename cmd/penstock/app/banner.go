@@ -15,15 +15,15 @@ func (a *App) Banner() []string {
 	if err != nil {
 		dir = a.cfg.DataDir
 	}
-	ops := a.opsLn.Addr()
+	ops := fmt.Sprintf("%s://%s", scheme(a.cfg.OpsTLS), a.opsLn.Addr())
 	lines := []string{
 		"Penstock is serving.",
-		fmt.Sprintf("  POST events to  http://%s/v1/telemetry", a.devicesLn.Addr()),
+		fmt.Sprintf("  POST events to  %s://%s/v1/telemetry", scheme(a.cfg.TLS), a.devicesLn.Addr()),
 	}
 	if a.store != nil {
 		lines = append(lines,
-			fmt.Sprintf("  look at them    http://%s/vmui/", ops),
-			fmt.Sprintf("  query them      http://%s/api/v1/query (a Prometheus data source)", ops))
+			fmt.Sprintf("  look at them    %s/vmui/", ops),
+			fmt.Sprintf("  query them      %s/api/v1/query (a Prometheus data source)", ops))
 	}
 	if sinks := a.reloads.config().Sinks; len(sinks) > 0 {
 		var names []string
@@ -33,7 +33,7 @@ func (a *App) Banner() []string {
 		lines = append(lines, "  they go on to   "+strings.Join(names, ", "))
 	}
 	lines = append(lines,
-		fmt.Sprintf("  metrics         http://%s/metrics", ops),
+		fmt.Sprintf("  metrics         %s/metrics", ops),
 		fmt.Sprintf("  data            %s", dir))
 	var sum int64
 	parts := ""

@@ -27,6 +27,9 @@ func (a *App) service() ops.Service {
 			s.Access = a.access
 		}
 	}
+	if g := a.guards.Cardinality; g != nil {
+		s.Cardinality = g.Report
+	}
 	if a.store != nil {
 		s.Queries = a.store.Handler()
 	}
@@ -69,6 +72,9 @@ func (a *App) checks() []ops.Check {
 	}
 	if a.access != nil {
 		all = append(all, ops.Check{Name: "access", Err: a.access.Err()})
+	}
+	if a.guards.Schema != nil {
+		all = append(all, ops.Check{Name: "schema", Err: a.guards.Schema.Err()})
 	}
 	if reload := a.reloads.get(); reload.LastError != "" {
 		all = append(all, ops.Check{Name: "configuration", Err: errors.New(reload.LastError)})

@@ -18,7 +18,7 @@ func (a *App) Run(ctx context.Context) error {
 	background, stopBackground := context.WithCancel(context.Background())
 	defer stopBackground()
 	var running sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
 	run := func(what string, f func() error) {
 		running.Go(func() {
 			if err := f(); err != nil {
@@ -28,8 +28,20 @@ func (a *App) Run(ctx context.Context) error {
 	}
 
 	run("enrichment", func() error { return a.table.Run(background) })
+	for _, s := range a.secured {
+		running.Go(func() { s.Run(background) })
+	}
 	if a.access != nil {
 		running.Go(func() { a.access.Run(background) })
+	}
+	if g := a.guards.Cardinality; g != nil {
+		run("cardinality guard", func() error { return g.Run(background) })
+	}
+	if s := a.guards.Schema; s != nil {
+		running.Go(func() { s.Run(background) })
+	}
+	if a.guards.Schema != nil && a.store != nil {
+		running.Go(func() { a.runDescriptions(background) })
 	}
 	run("operator's listener", func() error {
 		if err := a.ops.Serve(a.opsLn); !errors.Is(err, http.ErrServerClosed) {

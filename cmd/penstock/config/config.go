@@ -13,10 +13,13 @@ import (
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
 	"github.com/penstock-io/penstock/ingest/access"
+	"github.com/penstock-io/penstock/ingest/access/cert"
 	"github.com/penstock-io/penstock/ingest/decode"
+	"github.com/penstock-io/penstock/ingest/guard"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/ingest/limit"
+	"github.com/penstock-io/penstock/internal/servertls"
 	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/internal/settings/layers"
 	"github.com/penstock-io/penstock/sink/deadletter"
@@ -32,6 +35,9 @@ type Config struct {
 	// OpsListen is the address of the operator's listener. Whoever reaches it
 	// can read everything that is stored.
 	OpsListen string `yaml:"ops_listen" default:"127.0.0.1:8081" help:"Address of the operator's listener (metrics, health, queries, vmui, profiles), host:port. Beyond loopback it needs keys with roles, see access.operator."`
+
+	TLS    TLS `yaml:"tls" help:"TLS of the devices' listener: its certificate, and those of clients."`
+	OpsTLS TLS `yaml:"ops_tls" help:"TLS of the operator's listener: its certificate, and those of clients."`
 
 	// DataDir holds everything that survives a restart. It is created if it
 	// is missing.
@@ -51,6 +57,7 @@ type Config struct {
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
 	RateLimits  limit.Config      `yaml:"rate_limits" help:"How much tenants and devices may send. Nothing is limited by default. Changes take effect while the service runs."`
+	Guard       guard.Config      `yaml:"guard" help:"What is looked at besides the form of an event: how many series there are, and what values may be."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
 	Pool        ingest.Config     `yaml:"pool" help:"The workers between the journal and the sinks."`
 	Enrichment  enrich.Config     `yaml:"enrichment" help:"Labels that are added to events by their device."`
@@ -89,6 +96,20 @@ func Load(from layers.Sources) (Config, layers.Origins, error) {
 	return cfg, origins, nil
 }
 
+// TLS is how a listener serves TLS.
+type TLS struct {
+	servertls.Config
+	Client cert.Config `yaml:"client" help:"Certificates of clients (mTLS)."`
+}
+
+// Check notes what the settings of TLS must be to one another.
+func (t TLS) Check(f *settings.Faults) {
+	t.Config.Check(f)
+	if t.Client.CAFile != "" && !t.Enabled() {
+		f.Add("client.ca_file", "needs cert_file and key_file, since clients show certificates in TLS only")
+	}
+}
+
 //go:embed intro.md
 var intro string
 
@@ -112,17 +133,22 @@ func (c Config) Check(f *settings.Faults) {
 // checkExposure notes that a listener would serve whoever comes by from
 // elsewhere, unless that was said.
 func (c Config) checkExposure(f *settings.Faults) {
-	if c.Access.Enabled() {
-		return
-	}
-	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, or set"
-	if !isLoopback(c.Listen) && !c.Access.Anonymous {
-		f.Add("listen", "%s %s access.anonymous: true to let everybody send who reaches it", c.Listen, mend)
+	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, ask for certificates with"
+	if !isLoopback(c.Listen) && !c.Access.Enabled() && !c.Access.Anonymous && !c.TLS.asksAll() {
+		f.Add("listen", "%s %s tls.client.ca_file, or set access.anonymous: true to let everybody send who reaches it", c.Listen, mend)
 	}
 	if !isLoopback(c.OpsListen) && !c.Access.OperatorIsOpen() {
-		f.Add("ops_listen", "%s %s access.operator: open to let everybody read and change everything who reaches it", c.OpsListen, mend)
+		switch {
+		case !c.Access.Enabled() && !c.OpsTLS.asksAll():
+			f.Add("ops_listen", "%s %s ops_tls.client.ca_file, or set access.operator: open to let everybody read and change everything who reaches it", c.OpsListen, mend)
+		case !c.OpsTLS.Enabled():
+			f.Add("ops_listen", "%s is not loopback, and keys would cross the network in the clear; set ops_tls.cert_file and ops_tls.key_file, or listen on loopback behind something that speaks TLS", c.OpsListen)
+		}
 	}
 }
+
+// asksAll reports whether nobody is let in without a certificate.
+func (t TLS) asksAll() bool { return t.Enabled() && t.Client.CAFile != "" && !t.Client.Optional }
 
 // isLoopback reports whether only this machine can reach the address. A name
 // other than localhost may lead anywhere, also tomorrow. What is no address is

@@ -13,6 +13,13 @@ func TestExposure(t *testing.T) {
 	keys.Access.KeysFile = "keys.ndjson"
 	anonymous.Access.Anonymous = true
 	open.Access.Operator = "open"
+	secure := keys
+	secure.OpsTLS.CertFile, secure.OpsTLS.KeyFile = "cert.pem", "key.pem"
+	certificates := Default()
+	certificates.TLS.CertFile, certificates.TLS.KeyFile, certificates.TLS.Client.CAFile = "cert.pem", "key.pem", "ca.pem"
+	certificates.OpsTLS = certificates.TLS
+	some := certificates
+	some.TLS.Client.Optional, some.OpsTLS.Client.Optional = true, true
 	for _, c := range []struct {
 		name        string
 		cfg         Config
@@ -25,7 +32,11 @@ func TestExposure(t *testing.T) {
 		{"all interfaces", Default(), ":1", "0.0.0.0:2", "listen ops_listen"},
 		{"a name", Default(), "devices.example.org:1", "localhost.example.org:2", "listen ops_listen"},
 		{"a number that looks like it", Default(), "127.1:1", "128.0.0.1:2", "listen ops_listen"},
-		{"keys", keys, ":1", ":2", ""},
+		{"keys", keys, ":1", "127.0.0.1:2", ""},
+		{"keys in the clear", keys, ":1", ":2", "ops_listen"},
+		{"keys behind TLS", secure, ":1", ":2", ""},
+		{"certificates for all", certificates, ":1", ":2", ""},
+		{"certificates for some", some, ":1", ":2", "listen ops_listen"},
 		{"anonymous", anonymous, ":1", "127.0.0.1:2", ""},
 		{"anonymous is about devices", anonymous, ":1", ":2", "ops_listen"},
 		{"open is about operators", open, ":1", ":2", "listen"},

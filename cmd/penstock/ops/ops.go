@@ -4,6 +4,7 @@
 //	/v1/devices/{device}, /v1/enrichment what devices' events get, see devices.go
 //	POST /v1/deadletters/replay          see replay.go
 //	POST /v1/sinks/forget                see orphans.go
+//	GET /v1/cardinality                  who begins most series, see cardinality.go
 //	/api/v1/..., /vmui/, /federate       what is stored: the embedded store's own handler
 //	/debug/pprof/                        profiles
 //
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/access"
+	"github.com/penstock-io/penstock/ingest/guard/cardinality"
 )
 
 // Service is what the listener shows and changes. Its functions may be called
@@ -54,6 +56,10 @@ type Service struct {
 	// OpenMetrics lets everybody read the metrics.
 	Access      Access
 	OpenMetrics bool
+
+	// Cardinality reports up to n of each kind, those that begin most series
+	// first. It is nil where the guard is off.
+	Cardinality func(n int, kinds ...cardinality.By) cardinality.Report
 
 	// Queries serves the query API and vmui, and answers 404 for every other
 	// path. It is nil where the embedded store is switched off.
@@ -94,6 +100,7 @@ func (s Service) api() http.Handler {
 	mountDevices(mux, s.Table)
 	s.mountReplay(mux)
 	s.mountForget(mux)
+	s.mountCardinality(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { notFound.Answer(w, "") })
 	guard := http.NewCrossOriginProtection()
 	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { crossOrigin.Answer(w, "") }))

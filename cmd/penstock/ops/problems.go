@@ -12,10 +12,12 @@ var (
 		Meaning: "The request has no valid key. Send Authorization: Bearer with one that has a role, or Basic with the key as password."}
 	roleRequired = &problem.Problem{Code: "role_required", Status: 403, Title: "Role required",
 		Meaning: "The key is valid and has not the role that this path asks for: read for queries and metrics, operate for /v1/, admin for profiles."}
+	invalidQuery = &problem.Problem{Code: "invalid_query", Status: 400, Title: "Invalid parameter",
+		Meaning: "A parameter of the request is unknown or has a value that it cannot have. The detail says which."}
 	crossOrigin = &problem.Problem{Code: "cross_origin", Status: 403, Title: "Cross-origin request",
 		Meaning: "A browser sent this for a page from elsewhere."}
 	notFound = &problem.Problem{Code: "no_such_path", Status: 404, Title: "No such path",
-		Meaning: "There is /v1/devices/{device}, /v1/enrichment, /v1/deadletters/replay and /v1/sinks/forget."}
+		Meaning: "There is /v1/devices/{device}, /v1/enrichment, /v1/cardinality, /v1/deadletters/replay and /v1/sinks/forget."}
 	noOverride = &problem.Problem{Code: "no_override", Status: 404, Title: "Nothing to remove",
 		Meaning: "The device has no labels that were set by PUT."}
 	noSuchSink = &problem.Problem{Code: "no_such_sink", Status: 404, Title: "No such sink",
@@ -34,6 +36,8 @@ var (
 		Meaning: "The labels could not be written to DATA_DIR/enrichment, so nothing has changed. The detail has the reason."}
 	storeDisabled = &problem.Problem{Code: "store_disabled", Status: 501, Title: "The embedded store is switched off",
 		Meaning: "There is nothing to query here (store.enabled: false). Query the stores that the sinks write to."}
+	guardDisabled = &problem.Problem{Code: "guard_disabled", Status: 501, Title: "The cardinality guard is off",
+		Meaning: "Nothing counts series here. Set a limit: guard.cardinality.per_device, per_tenant or per_metric."}
 	tooManyOverrides = &problem.Problem{Code: "too_many_overrides", Status: 507, Title: "Too many devices with labels of their own",
 		Meaning: "enrichment.max_overrides devices have labels that were set by PUT. Remove some, raise the limit, or put them into a source."}
 )
@@ -42,8 +46,8 @@ var (
 func Problems() []problem.Problem {
 	var all []problem.Problem
 	for _, p := range []*problem.Problem{
-		invalidDevice, invalidLabels, keyRequired, roleRequired, crossOrigin, notFound, noOverride, noSuchSink, sinkConfigured, methodNotAllowed,
-		bodyTooLarge, unsupportedMediaType, notForgotten, notKept, storeDisabled, tooManyOverrides,
+		invalidDevice, invalidLabels, invalidQuery, keyRequired, roleRequired, crossOrigin, notFound, noOverride, noSuchSink, sinkConfigured, methodNotAllowed,
+		bodyTooLarge, unsupportedMediaType, notForgotten, notKept, storeDisabled, guardDisabled, tooManyOverrides,
 	} {
 		all = append(all, *p)
 	}

@@ -26,10 +26,28 @@ type DumpOptions struct {
 // receipt besides. Damaged records are left out; Verify names them.
 func (x Inspector) Dump(dir string, w io.Writer, opts DumpOptions) error {
 	out := bufio.NewWriter(w)
+	var line []byte
+	err := x.Each(dir, opts, func(b *event.Batch) error {
+		for i := range b.Events {
+			line = appendEvent(line[:0], b.Position, b, &b.Events[i])
+			if _, err := out.Write(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// Each calls f with the batch of each record of the journal in dir, in their
+// order, and lends it for the call. Damaged records are left out.
+func (x Inspector) Each(dir string, opts DumpOptions, f func(b *event.Batch) error) error {
 	var pool event.Pool
 	var dec record.Decoder
-	var line []byte
-	written := 0
+	seen := 0
 	_, err := x.walk(dir, func(it *segment.Item) (bool, error) {
 		if it.Header.Pos < opts.From {
 			return true, nil
@@ -40,19 +58,14 @@ func (x Inspector) Dump(dir string, w io.Writer, opts DumpOptions) error {
 		if err := dec.Decode(b, b.Body); err != nil {
 			return false, fmt.Errorf("record at %d: %w", it.Header.Pos, err)
 		}
-		for i := range b.Events {
-			line = appendEvent(line[:0], it.Header.Pos, b, &b.Events[i])
-			if _, err := out.Write(line); err != nil {
-				return false, err
-			}
+		b.Position = it.Header.Pos
+		if err := f(b); err != nil {
+			return false, err
 		}
-		written++
-		return written != opts.Records, nil
+		seen++
+		return seen != opts.Records, nil
 	})
-	if err != nil {
-		return err
-	}
-	return out.Flush()
+	return err
 }
 
 // appendEvent appends the line of one event.
