@@ -4,13 +4,17 @@ import (
 	"github.com/penstock-io/penstock/cmd/penstock/config"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/dialect"
+	"github.com/penstock-io/penstock/ingest/dialect/influx"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 )
 
 // dialects returns the dialects that are switched on, each at its paths.
-func dialects(_ config.Config, limits decode.Config) []httpapi.Mount {
-	_ = eventLimits(limits)
-	return nil
+func dialects(cfg config.Config, limits decode.Config) (mounts []httpapi.Mount) {
+	of := eventLimits(limits)
+	if c := cfg.Dialects.Influx; c.Enabled {
+		mounts = append(mounts, httpapi.Mount{Name: "influx", Paths: influx.Paths(), Dialect: influx.New(c, of)})
+	}
+	return mounts
 }
 
 // eventLimits returns the limits of events in the form that dialects know.
