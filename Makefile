@@ -11,8 +11,11 @@ SCENARIO ?= steady
 # Revision that `make bench-gate` compares with, and a file to lock meanwhile.
 BASE     ?=
 LOCK     ?=
-# Further flags of bench-peers, bench-growth, bench-forward and bench-gate-prove.
+# Further flags of bench-peers, bench-growth, bench-forward, bench-gate-prove
+# and structure.
 ARGS     ?=
+# The tree that `make structure` reads.
+DIR      ?= .
 VM       := github.com/VictoriaMetrics/VictoriaMetrics
 TELEGRAF := custom,inputs.http_listener_v2,parsers.json,outputs.influxdb,serializers.influx
 # Where `make run` keeps its data.
@@ -21,7 +24,7 @@ TOOLS    := build/tools
 
 SCREENSHOTS := $(CURDIR)/build/screenshots
 
-.PHONY: help build fleet run demo screenshots test test-faults lint fuzz bench bench-gate bench-gate-short bench-gate-prove bench-peers bench-growth bench-forward k6 loadtest docs clean
+.PHONY: help build fleet run demo screenshots test test-faults lint structure fuzz bench bench-gate bench-gate-short bench-gate-prove bench-peers bench-growth bench-forward k6 loadtest docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,20 +50,23 @@ screenshots: ## Open each page of vmui on the demo's data: pictures in build/scr
 test: ## Run all tests with the race detector
 	.ci/install
 	$(GO) test -race ./...
+	$(GO) test ./sink/delivery/progress
 	$(GO) test -C bench/peers ./...
 	$(GO) test -C bench/gate -race ./...
 
 test-faults: ## The long forms of the fault tests (kill -9, power cuts, full disks, torn logs, networks); takes root and an hour
 	.ci/install
-	PENSTOCK_FAULTS=1 $(GO) test -count=1 -v -timeout 90m -run 'TornTail|GarbageSectors|BitFlips|Crashes|EveryCallFails|KillNine|PowerCut|StoreAway|JournalDiskFull|SyncError|RemoteFaults|StoreKilled' ./ingest/journal ./cmd/penstock/e2e
+	PENSTOCK_FAULTS=1 $(GO) test -count=1 -v -timeout 90m -run 'TornTail|GarbageSectors|BitFlips|Crashes|EveryCallFails|KillNine|PowerCut|StoreAway|JournalDiskFull|SyncError|RemoteFaults|StoreKilled|FilteredSinkAway' ./ingest/journal ./cmd/penstock/e2e
 
-lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
+lint: $(TOOLS)/golangci-lint ## gofmt, and golangci-lint with what .golangci.yml says
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w $$unformatted"; exit 1; fi
-	$(GO) vet ./...
+	$(TOOLS)/golangci-lint run ./... ./.ci/structure
 	$(GO) vet -C bench/gate ./...
 	$(GO) vet -C bench/peers ./...
-	$(TOOLS)/staticcheck ./...
+
+structure: ## Print files, lines, exported names and imports per package, large structs, repetitions [DIR=.] [ARGS=flags]
+	@$(GO) run ./.ci/structure $(ARGS) $(DIR)
 
 fuzz: ## Fuzz decoder, remote write and line protocol against other implementations, each for FUZZTIME (60s)
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./ingest/decode
@@ -75,7 +81,7 @@ bench-gate: bin/bench-gate ## Compare the benchmarks with those of BASE=ref, by 
 	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)'
 
 # The flags of the short gate.
-SHORT := -short -rounds 7 -max-rounds 14 -pairs 8 -cpu 0.15 -bench 'Decode|Enrich/devices=10000$$|JournalAppend|HandOver|store=none'
+SHORT := -short -rounds 7 -max-rounds 14 -pairs 8 -cpu 0.15 -bench 'Decode|Enrich/devices=10000$$|Limit|JournalAppend|HandOver|store=none|FilteredAway'
 
 bench-gate-short: bin/bench-gate ## The same in a minute or two: allocations, and CPU where a stage takes 15 % more
 	bin/bench-gate -base '$(BASE)' -lock '$(LOCK)' $(SHORT)
@@ -119,7 +125,7 @@ bin/k6: loadtest/k6/go.mod loadtest/k6/go.sum
 	$(GO) build -C loadtest/k6 -trimpath -o $(CURDIR)/bin/k6 go.k6.io/k6/v2
 	@touch $@
 
-loadtest: build k6 ## Run a k6 scenario: SCENARIO=smoke|steady|spike|soak|skew|overload|bad-input|reconnect-storm [URL=... OPS_URL=...]
+loadtest: build k6 ## Run a k6 scenario: SCENARIO=smoke|steady|spike|soak|skew|overload|bad-input|reconnect-storm|noisy-neighbour [URL=... OPS_URL=...]
 	@loadtest/k6/run $(SCENARIO)
 
 docs: ## Write docs/configuration.md, docs/errors.md and docs/dialects.md from the code
@@ -130,7 +136,8 @@ clean: ## Remove what was built and the demo's data; that of make run stays
 	rm -rf bin build
 
 # The tools have a module of their own, so that their requirements are not the
-# program's.
+# program's. golangci-lint takes some minutes on a machine that has not built it
+# before.
 $(TOOLS)/%: .ci/tools/go.mod .ci/tools/go.sum
 	GOBIN=$(CURDIR)/$(TOOLS) $(GO) install -C .ci/tools tool
 	@touch $@

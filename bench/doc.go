@@ -8,6 +8,7 @@
 //	Decode/{array,envelope,ndjson}  a body of 100 events -> a batch
 //	Decode/single                   a body of one event, as in R3
 //	Enrich/devices={10000,100000}   a batch of 100 events of devices at random
+//	Limit/events={1,100}            a tenant's limit and one for each device
 //	JournalAppend/events={1,100}    encode, group commit and wake-up, no disk
 //	JournalRead/events=100          a record from the page cache -> a batch
 //	HandOver/events={1,100}         intake, pool, sink; journal and store do nothing

@@ -45,7 +45,7 @@ func BenchmarkHandOver(b *testing.B) {
 				b.Fatal(err)
 			}
 			s.Start()
-			in, err := ingest.New(ingest.DefaultConfig(), j, noEnricher{}, 0, metrics.NewSet())
+			in, err := ingest.New(ingest.DefaultConfig(), j, noEnricher{}, ingest.Screening{}, 0, metrics.NewSet())
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -142,12 +142,12 @@ func newService(b *testing.B, withStore bool) *service {
 		b.Fatal(err)
 	}
 	out.Start()
-	in, err := ingest.New(ingest.DefaultConfig(), j, table, low, metrics.NewSet())
+	in, err := ingest.New(ingest.DefaultConfig(), j, table, ingest.Screening{}, low, metrics.NewSet())
 	if err != nil {
 		b.Fatal(err)
 	}
 	in.SetSinks(func(ingest.Joint) []ingest.Sink { return []ingest.Sink{out} })
-	server := httpapi.New(httpapi.DefaultConfig(), newDecoder(), nil, in, pool, quietLog(), metrics.NewSet())
+	server := httpapi.New(httpapi.DefaultConfig(), newDecoder(), nil, in, nil, pool, quietLog(), metrics.NewSet())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.conns) }()
 	b.Cleanup(func() {

@@ -245,7 +245,7 @@ func (f *fetched) session(ctx context.Context, changed, well func()) error {
 		err = f.origin.Follow(following, f.apply)
 		stop(nil)
 		<-followed
-		if context.Cause(following) == errKicked {
+		if errors.Is(context.Cause(following), errKicked) {
 			return nil
 		}
 		if err != nil {

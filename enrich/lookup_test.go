@@ -14,6 +14,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // fakeFinder knows the devices that begin with "k".
@@ -154,7 +155,7 @@ func TestLookupAges(t *testing.T) {
 func TestLookupRenews(t *testing.T) {
 	t.Parallel()
 	finder := &fakeFinder{site: "north"}
-	cfg := defaultLookup()
+	cfg := settings.Default[LookupConfig]()
 	cfg.Queue = 1
 	l := newLookupsOf(finder, cfg, 32, slog.New(slog.DiscardHandler), metrics.NewSet()) // nobody works
 	l.get("k1")

@@ -16,13 +16,14 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/enrich/source/postgres"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
 
 // postgresSource is a source whose dear settings suit a test.
 func postgresSource(url string, edit func(*postgres.Config)) Source {
 	s := Source{Type: typePostgres}
-	s.SetDefaults()
+	settings.FillZero(&s)
 	s.Name = "db"
 	s.Postgres.DSN = url
 	s.Postgres.Query = "SELECT device, site, updated_at, deleted FROM devices"
@@ -337,7 +338,7 @@ func TestNewNamesTheKey(t *testing.T) {
 	}{
 		{func(s *Source) { s.Type = "ldap" }, `sources[0].type: must be file, postgres or http, got "ldap"`},
 		{func(s *Source) { s.Name = "" }, "sources[0].name: must be set"},
-		{func(s *Source) { s.Name = "Über" }, "sources[0].name: must be lower-case"},
+		{func(s *Source) { s.Name = "Über" }, "sources[0].name: must match"},
 		{func(s *Source) { s.Name = "overrides" }, "sources[0].name: "},
 		{func(s *Source) { s.Path = "x.csv" }, "sources[0].path: is for type file"},
 		{func(s *Source) { s.HTTP.URL = "http://u:hunter2@h/" }, "sources[0].http.url: must not contain a user"},
@@ -388,7 +389,7 @@ func TestCopyMode(t *testing.T) {
 // webSource is a source behind a URL.
 func webSource() Source {
 	s := Source{Type: typeHTTP}
-	s.SetDefaults()
+	settings.FillZero(&s)
 	s.Name = "web"
 	return s
 }

@@ -45,6 +45,7 @@ import (
 	"github.com/penstock-io/penstock/enrich/source/http"
 	"github.com/penstock-io/penstock/enrich/source/postgres"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Table answers which labels a device has. All methods are safe for
@@ -74,7 +75,7 @@ type Table struct {
 // or has faults, is an error that names file and line: a program that is
 // starting has no old table to fall back on.
 func New(cfg Config, log *slog.Logger, set *metrics.Set) (*Table, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	sources := make([]source, 0, len(cfg.Sources))

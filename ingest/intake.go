@@ -16,6 +16,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Journal makes batches survive.
@@ -39,6 +40,51 @@ type Enricher interface {
 	Screen(b *event.Batch)
 }
 
+// Screener decides what of a batch may be accepted. Screen borrows b, rejects
+// single events of it (by Keep and Reject), and returns an error that
+// wraps an event.Refusal if the whole request is to be refused. It is called
+// by many goroutines at once, and allocates nothing for a batch that it lets
+// pass.
+type Screener interface {
+	Screen(b *event.Batch) error
+}
+
+// Quota knows how much each sender may send. Its methods are called by many
+// goroutines at once.
+type Quota interface {
+	// Charge borrows b and takes what its events cost from every limit that
+	// they fall under, or nothing from any: then it returns an error that wraps
+	// an event.Refusal with the cause OverQuota. A nil Charge means that there
+	// was nothing to take. It allocates nothing while all is well.
+	Charge(b *event.Batch) (event.Charge, error)
+}
+
+// Screening are the questions that each batch is asked before it is accepted,
+// in this order. Nil asks nothing. What Who has refused reaches nobody else.
+// HowMuch comes last, in Accept: it charges what is going to be journaled and
+// nothing else, and what the journal does not take is given back. So neither
+// duplicates nor rejected events are paid for, nor a request that anybody
+// refuses.
+type Screening struct {
+	// Who may send this: asked before anything is looked up that another
+	// sender might have left.
+	Who Screener
+	// What may be sent: asked when duplicates and unknown devices are out of
+	// the batch.
+	What Screener
+	// HowMuch may be sent.
+	HowMuch Quota
+	// Journaled is asked nothing, but told of what is in the journal.
+	Journaled Ledger
+}
+
+// Ledger knows what each sender has in the journal. Its method is called by
+// many goroutines at once.
+type Ledger interface {
+	// Appended borrows b, which is in the journal.
+	Appended(b *event.Batch)
+}
+
 // Sink takes journaled batches, in the order of the journal and from one
 // goroutine at a time. Its methods never block.
 type Sink interface {
@@ -53,6 +99,7 @@ type Sink interface {
 type Intake struct {
 	journal  Journal
 	enricher Enricher
+	screens  Screening
 	pool     *pool
 	handover *handover
 	seen     *duplicates
@@ -66,13 +113,14 @@ type Intake struct {
 
 // New returns an intake whose workers run until Close. start is where the
 // journal ends. It has no sinks before SetSinks.
-func New(cfg Config, j Journal, e Enricher, start event.Position, set *metrics.Set) (*Intake, error) {
-	if err := cfg.Validate(); err != nil {
+func New(cfg Config, j Journal, e Enricher, screens Screening, start event.Position, set *metrics.Set) (*Intake, error) {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	in := &Intake{
 		journal:      j,
 		enricher:     e,
+		screens:      screens,
 		journalStage: set.NewPrometheusHistogramExt(`penstock_stage_seconds{stage="journal"}`, event.StageBuckets()),
 	}
 	if cfg.DuplicateDevices > 0 {
@@ -90,15 +138,26 @@ func New(cfg Config, j Journal, e Enricher, start event.Position, set *metrics.S
 func (in *Intake) SetSinks(f func(Joint) []Sink) { in.handover.change(f) }
 
 // Screen borrows b and takes out of it what must not be accepted although it
-// is well formed: envelopes that were acknowledged before, and events of
-// unknown devices where the policy refuses them, which become rejections. It
-// returns the number of duplicate events.
-func (in *Intake) Screen(b *event.Batch) (duplicates int) {
+// is well formed: envelopes that were acknowledged before, events of unknown
+// devices where the policy refuses them, and what a screener rejects. It
+// returns the number of duplicate events. An error is a screener's: the whole
+// request is refused, and Accept must not be called.
+func (in *Intake) Screen(b *event.Batch) (duplicates int, err error) {
+	if in.screens.Who != nil {
+		if err := in.screens.Who.Screen(b); err != nil {
+			return 0, err
+		}
+	}
 	if in.seen != nil {
 		duplicates = in.seen.drop(b)
 	}
 	in.enricher.Screen(b)
-	return duplicates
+	if in.screens.What != nil && len(b.Events) > 0 {
+		if err := in.screens.What.Screen(b); err != nil {
+			return 0, err
+		}
+	}
+	return duplicates, nil
 }
 
 // Admit returns nil if a batch would be accepted at this moment, and else the
@@ -122,13 +181,26 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	}
 	defer in.accepts.Done()
 
+	charge, err := in.charge(b)
+	if err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	ack, err := in.journal.AppendBatch(b, want)
 	if err != nil {
+		if charge != nil {
+			charge.Return()
+		}
 		if b.Seq != 0 {
 			in.handover.fail(b.Seq)
 		}
 		return 0, err
+	}
+	if charge != nil {
+		charge.Keep()
+	}
+	if in.screens.Journaled != nil {
+		in.screens.Journaled.Appended(b)
 	}
 	in.handover.events.Add(int64(len(b.Events)))
 	in.journalStage.Update(time.Since(start).Seconds())
@@ -139,6 +211,14 @@ func (in *Intake) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 		in.handover.skip(b)
 	}
 	return ack, nil
+}
+
+// charge has the batch charged if there are limits.
+func (in *Intake) charge(b *event.Batch) (event.Charge, error) {
+	if in.screens.HowMuch == nil {
+		return nil, nil
+	}
+	return in.screens.HowMuch.Charge(b)
 }
 
 // Waiting returns the number of events that are accepted and on their way to

@@ -64,7 +64,7 @@ func (r *neighbours) Skip(event.Range, int) { r.count(&r.skipped) }
 
 func newTestIntake(t *testing.T, r *neighbours, cfg Config) *Intake {
 	t.Helper()
-	in, err := New(cfg, r, r, 0, metrics.NewSet())
+	in, err := New(cfg, r, r, Screening{}, 0, metrics.NewSet())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestFailedAppendIsNotAccepted(t *testing.T) {
 	}
 	r.err = nil
 	b := envelope(p, "d", "boot", 7, 1)
-	if in.Screen(b) != 0 {
+	if n, err := in.Screen(b); n != 0 || err != nil {
 		t.Error("an envelope that was never acknowledged counts as a duplicate")
 	}
 	b.Release()

@@ -1,3 +1,6 @@
+// Package sink is the contract between delivery and the stores: what a store
+// has to do (Writer), may do besides (Volatile) and may answer (Refused, Busy),
+// and where what it refuses goes.
 package sink
 
 import (

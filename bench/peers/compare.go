@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The works of DESIGN §8. half is R1 in an open loop.
+// The reference works. half is R1 in an open loop.
 var referenceWorks = []work{
 	{Name: "R1", Devices: 10_000, PerPost: 100, Connections: 8},
 	{Name: "R2", Devices: 100_000, PerPost: 100, Connections: 8},

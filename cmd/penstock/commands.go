@@ -6,7 +6,10 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/penstock-io/penstock/cmd/penstock/config"
+	"github.com/penstock-io/penstock/internal/settings/layers"
 )
 
 // commands is the grammar of the command line.
@@ -15,24 +18,34 @@ type commands struct {
 	Config     configCommands     `cmd:"" help:"Check, print and explain the configuration."`
 	Sink       sinkCommands       `cmd:"" help:"List and check the stores that events go on to, and create their tables."`
 	DeadLetter deadLetterCommands `cmd:"" name:"deadletter" help:"Look at events that a store refused, and send them again."`
+	Key        keyCommands        `cmd:"" help:"Make, list and revoke the keys of devices and operators."`
 	Journal    journalCommands    `cmd:"" help:"Look into a journal, also while the service runs."`
 	Version    versionCommand     `cmd:"" help:"Print the version of the program and of what it is built from."`
 }
 
-// settings are the flags that fill the configuration. Pointers tell a flag
+// settingFlags are the flags that fill the configuration. Pointers tell a flag
 // that was not given from an empty one.
-type settings struct {
+type settingFlags struct {
 	Config    string   `short:"c" placeholder:"FILE" help:"Configuration file (YAML). Default: $$PENSTOCK_CONFIG, or none."`
-	Listen    *string  `group:"settings" placeholder:"HOST:PORT" help:"Address for devices. Default: 127.0.0.1:8080."`
-	OpsListen *string  `group:"settings" placeholder:"HOST:PORT" help:"Address for the operator: metrics, health, queries. Default: 127.0.0.1:8081."`
-	DataDir   *string  `group:"settings" placeholder:"DIR" help:"Directory for all data. Default: ./penstock-data."`
-	LogLevel  *string  `group:"settings" placeholder:"LEVEL" help:"debug, info, warn or error. Default: info."`
-	LogFormat *string  `group:"settings" placeholder:"FORMAT" help:"text or json. Default: text."`
+	Listen    *string  `group:"settings" placeholder:"HOST:PORT" help:"Address for devices. Default: ${listen}."`
+	OpsListen *string  `group:"settings" placeholder:"HOST:PORT" help:"Address for the operator: metrics, health, queries. Default: ${ops_listen}."`
+	DataDir   *string  `group:"settings" placeholder:"DIR" help:"Directory for all data. Default: ${data_dir}."`
+	LogLevel  *string  `group:"settings" placeholder:"LEVEL" help:"debug, info, warn or error. Default: ${log_level}."`
+	LogFormat *string  `group:"settings" placeholder:"FORMAT" help:"text or json. Default: ${log_format}."`
 	Set       []string `group:"settings" sep:"none" placeholder:"KEY=VALUE" help:"Any setting, by its key, as often as needed: --set limits.max_events=500"`
 }
 
+// flagDefaults are the variables in the help of settingFlags.
+func flagDefaults() kong.Vars {
+	def := config.Default()
+	return kong.Vars{
+		"listen": def.Listen, "ops_listen": def.OpsListen, "data_dir": def.DataDir,
+		"log_level": def.Log.Level, "log_format": def.Log.Format,
+	}
+}
+
 // file returns the configuration file, empty if there is none.
-func (s *settings) file(p *program) string {
+func (s *settingFlags) file(p *program) string {
 	file := s.Config
 	for _, entry := range p.env {
 		if value, ok := strings.CutPrefix(entry, config.EnvFile+"="); ok && s.Config == "" {
@@ -43,14 +56,14 @@ func (s *settings) file(p *program) string {
 }
 
 // load puts the configuration together from file, environment and flags.
-func (s *settings) load(p *program) (config.Config, config.Origins, error) {
-	sources := config.Sources{File: s.file(p), Env: p.env}
+func (s *settingFlags) load(p *program) (config.Config, layers.Origins, error) {
+	sources := layers.Sources{File: s.file(p), Env: p.env}
 	for _, entry := range s.Set {
 		key, value, ok := strings.Cut(entry, "=")
 		if !ok {
 			return config.Config{}, nil, usageError{fmt.Errorf("--set %s: must be KEY=VALUE", entry)}
 		}
-		sources.Flags = append(sources.Flags, config.Setting{Key: key, Value: value, Flag: "--set"})
+		sources.Flags = append(sources.Flags, layers.Setting{Key: key, Value: value, Flag: "--set"})
 	}
 	// A flag of its own is more particular than --set, so it comes last.
 	for _, f := range []struct {
@@ -64,7 +77,7 @@ func (s *settings) load(p *program) (config.Config, config.Origins, error) {
 		{"--log-format", "log.format", s.LogFormat},
 	} {
 		if f.value != nil {
-			sources.Flags = append(sources.Flags, config.Setting{Key: f.key, Value: *f.value, Flag: f.flag})
+			sources.Flags = append(sources.Flags, layers.Setting{Key: f.key, Value: *f.value, Flag: f.flag})
 		}
 	}
 	return config.Load(sources)
@@ -82,7 +95,7 @@ type checkCommand struct {
 
 // Run is called by kong.
 func (c *checkCommand) Run(p *program) error {
-	if _, _, err := config.Load(config.Sources{File: c.File, Env: p.env}); err != nil {
+	if _, _, err := config.Load(layers.Sources{File: c.File, Env: p.env}); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(p.stdout, "%s: ok\n", c.File)
@@ -90,7 +103,7 @@ func (c *checkCommand) Run(p *program) error {
 }
 
 type printCommand struct {
-	settings
+	settingFlags
 }
 
 // Run is called by kong.
@@ -99,7 +112,7 @@ func (c *printCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	text, err := config.Print(cfg, origins)
+	text, err := layers.Print(cfg, origins)
 	if err != nil {
 		return err
 	}
@@ -111,7 +124,7 @@ type referenceCommand struct{}
 
 // Run is called by kong.
 func (c *referenceCommand) Run(p *program) error {
-	_, err := fmt.Fprint(p.stdout, config.Markdown(config.Reference()))
+	_, err := fmt.Fprint(p.stdout, config.Reference())
 	return err
 }
 

@@ -29,7 +29,7 @@ type deadLetterCommands struct {
 func letterDir(dataDir string) string { return filepath.Join(dataDir, deadletter.Dir) }
 
 type deadLetterListCommand struct {
-	settings
+	settingFlags
 }
 
 // Run is called by kong.
@@ -58,7 +58,7 @@ func (c *deadLetterListCommand) Run(p *program) error {
 type deadLetterShowCommand struct {
 	Sink  string `placeholder:"NAME" help:"Only those of this sink."`
 	Limit int    `default:"0" placeholder:"N" help:"Stop after so many; 0 is all."`
-	settings
+	settingFlags
 }
 
 var errEnough = errors.New("enough")
@@ -108,7 +108,8 @@ func (c *deadLetterShowCommand) Run(p *program) error {
 
 type deadLetterReplayCommand struct {
 	Sink string `placeholder:"NAME" help:"Only those of this sink."`
-	settings
+	operatorKey
+	settingFlags
 }
 
 // errStayed is the result of a replay after which letters are left.
@@ -124,7 +125,7 @@ func (c *deadLetterReplayCommand) Run(ctx context.Context, p *program) error {
 	if c.Sink != "" {
 		address += "?sink=" + url.QueryEscape(c.Sink)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, nil)
+	req, err := c.request(ctx, http.MethodPost, address)
 	if err != nil {
 		return err
 	}

@@ -21,14 +21,17 @@ type room struct {
 	reason  string
 }
 
-// rooms is DESIGN §4. The longest path that fits is a package's room; a
+// rooms is the table of docs/architecture.md. The longest path that fits is a package's room; a
 // package without a room fails the test, so that a new one is thought about.
 var rooms = []room{
 	{"ingest/event", nil, "event is the ground floor: everybody imports it, so it imports the standard library only"},
 	{"ingest/decode", []string{"ingest/event"}, "decoding is a pure function from bytes to a batch: it knows neither who sent them nor where they go"},
 	{"ingest/dialect", []string{"ingest/event"}, "the contract between the listener and the dialects: values, and the limits that all share"},
-	{"ingest/dialect/*", []string{"ingest/event", "ingest/dialect"}, "a dialect turns bytes into a batch and an outcome into an answer; it knows no other dialect, no HTTP library and nothing of what happens to the batch"},
-	{"ingest/httpapi", []string{"ingest/event", "ingest/decode", "ingest/dialect", "internal/problem"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
+	{"ingest/dialect/*", []string{"ingest/event", "ingest/dialect", "internal/settings"}, "a dialect turns bytes into a batch and an outcome into an answer; it knows no other dialect, no HTTP library and nothing of what happens to the batch"},
+	{"ingest/fair", []string{"ingest/event"}, "who holds how much is arithmetic: it knows neither a connection nor a file"},
+	{"ingest/limit", []string{"ingest/event", "internal/settings"}, "how much a sender may send depends on the batch and the settings alone"},
+	{"ingest/httpapi", []string{"ingest/event", "ingest/decode", "ingest/dialect", "ingest/fair", "internal/problem"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
+	{"ingest/access", []string{"ingest/event", "internal/durable", "internal/filewatch"}, "who somebody is has nothing to do with the protocol that is spoken: listeners know it by interfaces of their own"},
 	{"ingest/journal", []string{"ingest/event", "ingest/journal/checkpoint", "ingest/journal/disk", "ingest/journal/record", "ingest/journal/segment"}, "the journal must recover by itself, whatever becomes of those who write into it and read from it"},
 	{"ingest/journal/disk", nil, "the calls that can fail, without what they are made for, so that a test can replace them"},
 	{"ingest/journal/segment", []string{"ingest/event", "ingest/journal/disk"}, "records and damage are told apart by the bytes alone, whatever a process believes of them"},
@@ -68,7 +71,9 @@ var owned = []struct {
 	{"github.com/valyala/fasthttp", "ingest/httpapi", "its defaults are unsafe and its buffers must not leave the handler"},
 	{"github.com/puzpuzpuz/xsync", "enrich", "its map is the table's; sources emit rows, and rows live in the table only"},
 	{"github.com/VictoriaMetrics/VictoriaMetrics", "sink/embedded", "its settings are global flags, which one room sets"},
-	{"github.com/goccy/go-yaml", "cmd", "components take Config structs, not files"},
+	{"github.com/golang-jwt/jwt", "ingest/access", "which algorithms and claims are believed is decided in one place"},
+	{"github.com/MicahParks", "ingest/access", "which algorithms and claims are believed is decided in one place"},
+	{"github.com/goccy/go-yaml", "internal/settings/layers", "components take Config structs, not files"},
 	{"github.com/alecthomas/kong", "cmd", "only the command has a command line"},
 }
 
@@ -80,7 +85,7 @@ type listed struct {
 	XTestImports []string
 }
 
-// TestImportRules holds the packages of the module to DESIGN §4. Tests may
+// TestImportRules holds the packages of the module to rooms. Tests may
 // import other rooms, but not loadtest's, and nobody imports a program.
 func TestImportRules(t *testing.T) {
 	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", module+"/...")
@@ -167,9 +172,13 @@ func roomOf(path string) (room, bool) {
 func (r room) allows(from, to string) bool {
 	for _, allowed := range r.imports {
 		dir, tree := strings.CutSuffix(allowed, "*")
-		if allowed == to || tree && strings.HasPrefix(to, dir) {
+		if allowed == to || tree && strings.HasPrefix(to, dir) && (dir == "" || to != "internal/settings/layers") {
 			return true
 		}
+	}
+	// Whoever has settings declares them; only cmd fills them.
+	if to == "internal/settings" && r.path != "ingest/event" && r.path != "loadtest" {
+		return true
 	}
 	// Its own subtree: that of the room, and for sink/* that of the one sink.
 	own := r.path
@@ -215,7 +224,15 @@ func TestImportRulesBite(t *testing.T) {
 		{"ingest/journal/segment", module + "/ingest/journal/record", true},
 		{"ingest/journal/record", module + "/ingest/journal/disk", true},
 		{"ingest/journal/disk", module + "/ingest/event", true},
+		{"ingest/access", module + "/ingest/event", false},
+		{"ingest/access", module + "/ingest/httpapi", true},
+		{"ingest/httpapi", module + "/ingest/access", true},
+		{"ingest/httpapi", "github.com/golang-jwt/jwt/v5", true},
+		{"ingest/access", "github.com/MicahParks/keyfunc/v3", false},
 		{"ingest", module + "/ingest/event", false},
+		{"ingest", module + "/ingest/limit", true},
+		{"ingest/limit", module + "/ingest", true},
+		{"ingest/fair", module + "/ingest/httpapi", true},
 		{"ingest", module + "/ingest/journal", true},
 		{"ingest", module + "/sink", true},
 		{"enrich", module + "/ingest", true},
@@ -267,6 +284,15 @@ func TestImportRulesBite(t *testing.T) {
 		{"enrich", "github.com/puzpuzpuz/xsync/v3", false},
 		{"enrich/source/http", "github.com/puzpuzpuz/xsync/v3", true},
 		{"enrich", "github.com/goccy/go-yaml", true},
+		{"internal/settings", "github.com/goccy/go-yaml", true},
+		{"internal/settings/layers", "github.com/goccy/go-yaml", false},
+		{"internal/settings", module + "/ingest/event", true},
+		{"ingest/event", module + "/internal/settings", true},
+		{"ingest/httpapi", module + "/internal/settings", false},
+		{"ingest/httpapi", module + "/internal/settings/layers", true},
+		{"sink/file", module + "/internal/settings/layers", true},
+		{"internal/httpclient", module + "/internal/settings", false},
+		{"cmd/penstock/config", module + "/internal/settings/layers", false},
 		{"util", "fmt", true},
 	} {
 		faults := violations(listed{ImportPath: module + "/" + c.path, Imports: []string{c.imports}})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/penstock-io/penstock/cmd/penstock/app"
 	"github.com/penstock-io/penstock/cmd/penstock/config"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 const (
@@ -77,6 +78,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		kong.Name("penstock"),
 		kong.Description("Takes telemetry from devices over HTTP, validates and enriches it, and stores it as time series.\n\n"+
 			"`penstock serve` needs no configuration."),
+		flagDefaults(),
 		kong.Writers(p.stdout, p.stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
@@ -115,7 +117,7 @@ func (p *program) fail(err error) int {
 		fmt.Fprintln(p.stderr, "penstock: `penstock --help` and `penstock COMMAND --help` show what there is")
 		return exitUsage
 	}
-	if _, ok := config.AsFaults(err); ok {
+	if len(settings.AsFaults(err)) > 0 {
 		fmt.Fprintln(p.stderr, "penstock: `penstock config reference` lists every setting")
 		return exitUsage
 	}

@@ -75,7 +75,7 @@ func TestCommandLine(t *testing.T) {
 		{"print a file", nil, "config print --config " + good, 0, "  level: warn # " + good + ":1\n", ""},
 		{"file by environment", []string{"PENSTOCK_CONFIG=" + good}, "config print", 0, "  level: warn #", ""},
 		{"flag before environment", []string{"PENSTOCK_CONFIG=" + bad}, "config print --config " + good, 0, "  level: warn #", ""},
-		{"flag over set", nil, "config print --listen h:1 --set listen=h:2", 0, "listen: h:1 # flag --listen", ""},
+		{"flag over set", nil, "config print --listen localhost:1 --set listen=localhost:2", 0, "listen: localhost:1 # flag --listen", ""},
 		{"set with commas", nil, "config print --set data_dir=a,b=c", 0, "data_dir: a,b=c # flag --set", ""},
 		{"empty flag", nil, "config print --data-dir=", 2, "", "penstock: flag --data-dir: data_dir: must name a directory"},
 		{"serve with a fault", nil, "serve --set pool.workers=-1", 2, "", "penstock: flag --set: pool.workers: must be"},
@@ -109,8 +109,10 @@ func TestPrintFeedsCheck(t *testing.T) {
 	strip := func(text string) string {
 		var b strings.Builder
 		for line := range strings.Lines(text) {
-			line, _, _ = strings.Cut(line, " # ")
-			b.WriteString(strings.TrimSpace(line) + "\n")
+			line, _, _ = strings.Cut(line, " # ") // where a value is from
+			if line = strings.TrimSpace(line); line != "" {
+				b.WriteString(line + "\n")
+			}
 		}
 		return b.String()
 	}
@@ -201,9 +203,9 @@ func (s *serving) exit(t *testing.T) int {
 func TestServeStopsGracefully(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		s := serve(t, &fakeService{}, "--listen", "h:1", "--set", "log.format=json")
+		s := serve(t, &fakeService{}, "--listen", "localhost:1", "--set", "log.format=json")
 		s.stdout.wait(t, "POST here\nlook there\n")
-		if s.cfg.Listen != "h:1" {
+		if s.cfg.Listen != "localhost:1" {
 			t.Errorf("served with %+v", s.cfg)
 		}
 		s.signals <- signal

@@ -14,7 +14,7 @@ import (
 )
 
 type serveCommand struct {
-	settings
+	settingFlags
 }
 
 // errForced is the answer to a second signal.

@@ -46,7 +46,8 @@ func findSinks(cfg config.Config, name string) ([]config.Sink, error) {
 }
 
 type sinkListCommand struct {
-	settings
+	operatorKey
+	settingFlags
 }
 
 // Run is called by kong.
@@ -55,7 +56,7 @@ func (c *sinkListCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	running, orphans := askReady(ctx, cfg.OpsListen)
+	running, orphans := askReady(ctx, c.operatorKey, cfg.OpsListen)
 	out := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(out, "NAME\tTYPE\tTO\tSTATE\tBACKLOG BYTES\tLAG\tDEAD LETTERS")
 	row := func(name, kind, to string) {
@@ -110,10 +111,10 @@ type orphan struct {
 
 // askReady asks the service that runs with this configuration. It returns nil
 // if there is none.
-func askReady(ctx context.Context, ops string) (sinks map[string]readySink, orphans []orphan) {
+func askReady(ctx context.Context, key operatorKey, ops string) (sinks map[string]readySink, orphans []orphan) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, opsURL(ops)+"/readyz", nil)
+	req, err := key.request(ctx, http.MethodGet, opsURL(ops)+"/readyz")
 	if err != nil {
 		return nil, nil
 	}
@@ -167,7 +168,7 @@ func opsURL(listen string) string {
 type sinkCheckCommand struct {
 	Name    string        `arg:"" optional:"" help:"Name of the sink. Default: all of them."`
 	Timeout time.Duration `default:"15s" help:"Longest time for each."`
-	settings
+	settingFlags
 }
 
 var errUnreachable = errors.New("not all sinks can be written to")
@@ -219,7 +220,7 @@ type sinkMigrateCommand struct {
 	Name    string        `arg:"" help:"Name of the sink."`
 	Print   bool          `help:"Print the script for a new database, and do nothing."`
 	Timeout time.Duration `default:"10m" help:"Longest time that it may take."`
-	settings
+	settingFlags
 }
 
 // Run is called by kong.
@@ -260,7 +261,8 @@ func (c *sinkMigrateCommand) Run(ctx context.Context, p *program) error {
 
 type sinkForgetCommand struct {
 	Name string `arg:"" help:"Name of the sink."`
-	settings
+	operatorKey
+	settingFlags
 }
 
 // Run is called by kong. It asks the service, or changes the data directory if
@@ -273,8 +275,8 @@ func (c *sinkForgetCommand) Run(ctx context.Context, p *program) error {
 	if slices.ContainsFunc(cfg.Sinks, func(s config.Sink) bool { return s.Name == c.Name }) || c.Name == config.EmbeddedSink && cfg.Store.Enabled {
 		return usageError{fmt.Errorf("the configuration has the sink %q; take it out first", c.Name)}
 	}
-	if running, _ := askReady(ctx, cfg.OpsListen); running != nil {
-		if err := postOps(ctx, cfg.OpsListen, "/v1/sinks/forget?sink="+url.QueryEscape(c.Name)); err != nil {
+	if running, _ := askReady(ctx, c.operatorKey, cfg.OpsListen); running != nil {
+		if err := postOps(ctx, c.operatorKey, cfg.OpsListen, "/v1/sinks/forget?sink="+url.QueryEscape(c.Name)); err != nil {
 			return fmt.Errorf("cannot forget the sink: %w", err)
 		}
 	} else {
@@ -292,8 +294,8 @@ func (c *sinkForgetCommand) Run(ctx context.Context, p *program) error {
 
 // postOps posts to the operator's listener, and returns what it answers if
 // that is no success.
-func postOps(ctx context.Context, ops, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, opsURL(ops)+path, nil)
+func postOps(ctx context.Context, key operatorKey, ops, path string) error {
+	req, err := key.request(ctx, http.MethodPost, opsURL(ops)+path)
 	if err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (in *Input) Read(p []byte) (int, error) {
 	if in.delivered > in.maxBytes {
 		err = fmt.Errorf("it has more bytes than %s, which is %d", in.bound, in.maxBytes)
 	}
-	if err != nil && err != io.EOF {
+	if err != nil && !isEOF(err) {
 		in.err = err
 	}
 	return n, err

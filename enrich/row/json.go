@@ -17,7 +17,7 @@ func parseJSON(in *Input, deviceMember string, emit func(Row) error) error {
 	p := newJSONParser(in, deviceMember)
 	p.in = in
 	first, err := p.token()
-	if err == io.EOF {
+	if isEOF(err) {
 		return errors.New("the file is empty")
 	}
 	if err != nil {
@@ -35,7 +35,7 @@ func parseJSON(in *Input, deviceMember string, emit func(Row) error) error {
 		return err
 	}
 	switch _, err = p.token(); {
-	case err == io.EOF:
+	case isEOF(err):
 		return nil
 	case err != nil:
 		return p.fault(err, emit)
@@ -226,9 +226,15 @@ func kind(t json.Token) string {
 	}
 }
 
+// isEOF reports whether a reader has come to its end. It says so by io.EOF
+// itself; one that is wrapped tells of a reader that broke off.
+func isEOF(err error) bool {
+	return err == io.EOF //nolint:errorlint // see above
+}
+
 // noEOF keeps the end of a line from being taken for the end of the file.
 func noEOF(err error) error {
-	if err == io.EOF {
+	if isEOF(err) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -4,19 +4,21 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 func TestValidateReportsEveryFault(t *testing.T) {
 	t.Parallel()
-	if err := DefaultConfig().Validate(); err != nil {
+	if err := settings.Validate(DefaultConfig()); err != nil {
 		t.Errorf("the defaults are not valid: %v", err)
 	}
 	bad := Config{
-		MaxEvents: -1, MaxFields: maxMaxFields + 1, MaxTags: -1, MaxTagBytes: maxMaxBytes + 1,
+		MaxEvents: -1, MaxFields: 1025, MaxTags: -1, MaxTagBytes: 1 << 16,
 		MaxDeviceBytes: -1, MaxNameBytes: -1, MaxPast: -1, MaxFuture: -1,
 	}
 	text := ""
-	if err := bad.Validate(); err != nil {
+	if err := settings.Validate(bad); err != nil {
 		text = err.Error()
 	}
 	for field := range reflect.TypeFor[Config]().Fields() {

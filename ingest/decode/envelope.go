@@ -28,6 +28,9 @@ func (w *walker) envelope(at *found) {
 	if at[device] != 0 {
 		w.readDevice(at[device])
 	}
+	if w.b.Sender != nil && !at.has(w.s, device) {
+		w.device = w.b.Sender.Device
+	}
 	if at[tags] != 0 {
 		w.readTags(at[tags])
 	}

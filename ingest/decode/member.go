@@ -36,7 +36,7 @@ const (
 	wordValues = '"' | 'v'<<8 | 'a'<<16 | 'l'<<24 | 'u'<<32 | 'e'<<40 | 's'<<48 | '"'<<56
 	wordEvents = '"' | 'e'<<8 | 'v'<<16 | 'e'<<24 | 'n'<<32 | 't'<<40 | 's'<<48 | '"'<<56
 	wordTags   = '"' | 't'<<8 | 'a'<<16 | 'g'<<24 | 's'<<32 | '"'<<40
-	wordTs     = '"' | 't'<<8 | 's'<<16 | '"'<<24
+	wordTS     = '"' | 't'<<8 | 's'<<16 | '"'<<24
 )
 
 // member returns which member begins with the quote at i, and the position of
@@ -50,7 +50,7 @@ func (w *walker) member(i int) (m member, at int) {
 	switch {
 	case word == wordDevice:
 		return device, value(s, i+7)
-	case uint32(word) == wordTs:
+	case uint32(word) == wordTS:
 		return ts, value(s, i+3)
 	case word == wordValues:
 		return values, value(s, i+7)
@@ -119,7 +119,7 @@ func (w *walker) readDevice(i int) (end int) {
 		return w.fail(device, event.TypeMismatch, i, 0, "a string")
 	}
 	name, end, bad := w.text(i, int(w.cfg.MaxDeviceBytes))
-	why := ""
+	var why string
 	switch {
 	case bad == notUTF8:
 		why = "is not valid UTF-8"

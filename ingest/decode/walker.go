@@ -162,6 +162,9 @@ func (w *walker) complete(at *found, env *envelope) {
 			w.fail(tags, event.TooManyTags, at[tags], 0, "")
 		}
 	}
+	if w.device == "" && w.b.Sender != nil && !at.has(w.s, device) {
+		w.device = w.b.Sender.Device
+	}
 	// Where a member was there but faulty, its own fault is known already.
 	if w.device == "" {
 		w.fail(device, event.MissingDevice, 0, 0, "")

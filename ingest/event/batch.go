@@ -35,6 +35,14 @@ type Batch struct {
 	// batch that was read back from disk.
 	Start, Queued int64
 
+	// Sender is who sent the batch, nil for somebody without a name. It is not
+	// journaled.
+	Sender *Sender
+
+	// Quota is the limit that is nearest to its end for this batch, if its
+	// sender is to be told. It is not journaled.
+	Quota Quota
+
 	// Position is where the batch's record starts in the journal, and Next
 	// where the following one does.
 	Position, Next Position
@@ -204,6 +212,31 @@ func (b *Batch) Commit(index int, device string, timestamp int64) {
 	}
 	b.Events = append(b.Events, e)
 	b.openField = uint32(len(b.fields))
+	b.openTag = uint32(len(b.tags))
+}
+
+// TagAll gives every event the tag, in the place of one of that name. It is
+// meant for the time between decoding and journaling. name and value outlive
+// the batch.
+func (b *Batch) TagAll(name, value string) {
+	var off uint32 // where the tags of the event before were
+	var n uint16
+	for i := range b.Events {
+		e := &b.Events[i]
+		if i > 0 && e.tagOff == off && e.tagLen == n {
+			e.tagOff, e.tagLen = b.Events[i-1].tagOff, b.Events[i-1].tagLen
+			continue
+		}
+		off, n = e.tagOff, e.tagLen
+		start := uint32(len(b.tags))
+		for _, t := range b.tags[off : off+uint32(n)] {
+			if t.Name != name {
+				b.tags = append(b.tags, t)
+			}
+		}
+		b.tags = append(b.tags, Label{name, value})
+		e.tagOff, e.tagLen = start, uint16(len(b.tags)-int(start))
+	}
 	b.openTag = uint32(len(b.tags))
 }
 

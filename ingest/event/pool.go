@@ -85,5 +85,5 @@ func (b *Batch) reset() {
 	b.ReceivedAt, b.Start, b.Queued, b.Position, b.Next, b.Seq = 0, 0, 0, 0, 0, 0
 	b.Total, b.Nulls, b.Skipped = 0, 0, 0
 	b.openField, b.openTag, b.sharedOff, b.sharedLen = 0, 0, 0, 0
-	b.pool = nil
+	b.pool, b.Sender, b.Quota = nil, nil, Quota{}
 }

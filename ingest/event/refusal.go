@@ -21,6 +21,10 @@ const (
 	TooManyEvents // it holds more events than one may
 	TooLarge      // it is larger than one may be
 
+	// Its sender must not send it.
+	NotKnown   // it is not known who sends
+	NotAllowed // who sends is known, and may send nothing of it
+
 	// The same request may be accepted later.
 	OverQuota     // a limit that was set for the sender is used up
 	Overload      // there is no memory left for it
@@ -37,7 +41,7 @@ const (
 func (c Cause) String() string {
 	return [Causes]string{
 		Unavailable: "unavailable", Malformed: "malformed", EmptyBody: "empty body", NotEvents: "not events",
-		TooManyEvents: "too many events", TooLarge: "too large", OverQuota: "over quota", Overload: "overload",
+		TooManyEvents: "too many events", TooLarge: "too large", NotKnown: "not known", NotAllowed: "not allowed", OverQuota: "over quota", Overload: "overload",
 		JournalFull: "journal full", JournalFailed: "journal failed", Draining: "draining", Internal: "internal",
 	}[c]
 }
@@ -54,6 +58,9 @@ type Refusal struct {
 	// RetryAfter is how long the sender should wait at least; 0 leaves it to
 	// the listener.
 	RetryAfter time.Duration
+	// Quota is the limit that the request is over, if its sender is to be told
+	// in that form too. It means something for OverQuota only.
+	Quota Quota
 	// Offset is how many bytes of the body had been read when the fault was
 	// found, or -1 if that is not known. It means something for Malformed and
 	// NotEvents only.

@@ -1,5 +1,10 @@
 package event
 
+import (
+	"cmp"
+	"slices"
+)
+
 // MaxRejections is how many rejections of one request are listed in its
 // answer. The others are counted.
 const MaxRejections = 100
@@ -38,6 +43,8 @@ const (
 	InvalidTag
 	UnknownDevice
 	MalformedLine
+	DeviceNotAllowed
+	TenantNotAllowed
 
 	codeCount
 )
@@ -61,6 +68,8 @@ var codes = [codeCount]struct{ text, meaning string }{
 	InvalidTag:       {"invalid_tag", "The value of a tag is not valid UTF-8."},
 	UnknownDevice:    {"unknown_device", "The device is not in the enrichment table, and unknown devices are refused."},
 	MalformedLine:    {"malformed_line", "A line of line protocol does not follow its grammar."},
+	DeviceNotAllowed: {"device_not_allowed", "The sender's key does not speak for this device."},
+	TenantNotAllowed: {"tenant_not_allowed", "The event has a tag that names a tenant, and it is not its sender's."},
 }
 
 // String returns the code as it stands on the wire and in metrics.
@@ -90,6 +99,12 @@ func (b *Batch) Reject(index int, code Code) *Rejection {
 	}
 	b.Rejections = append(b.Rejections, Rejection{Index: index, Code: code})
 	return &b.Rejections[len(b.Rejections)-1]
+}
+
+// SortRejections brings those that a screener has added behind the ones of
+// decoding into the order of the request.
+func (b *Batch) SortRejections() {
+	slices.SortFunc(b.Rejections, func(x, y Rejection) int { return cmp.Compare(x.Index, y.Index) })
 }
 
 // Rejected returns the number of rejected events.

@@ -20,6 +20,7 @@ func (b *Batch) Subset() *Batch {
 	s.parent = root
 	s.tags = root.tags
 	s.ReceivedAt, s.Start, s.Queued = b.ReceivedAt, b.Start, b.Queued
+	s.Sender = b.Sender
 	s.Position, s.Next, s.Seq = b.Position, b.Next, b.Seq
 	return s
 }

@@ -7,16 +7,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/fair"
 )
 
 // quiet is an intake that allocates nothing.
 type quiet struct{ events int }
 
-func (*quiet) Admit() error            { return nil }
-func (*quiet) Screen(*event.Batch) int { return 0 }
+func (*quiet) Admit() error                     { return nil }
+func (*quiet) Screen(*event.Batch) (int, error) { return 0, nil }
 
 func (q *quiet) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
 	q.events += len(b.Events)
@@ -47,6 +49,18 @@ func bench(t testing.TB, body string, headers ...string) (s *Server, q *quiet, r
 			t.Fatal(err)
 		}
 		ts.handle(ctx)
+	}
+}
+
+// A request whose sender is known costs no allocation more.
+func TestAuthenticationAllocations(t *testing.T) {
+	s, q, run := bench(t, good, "Authorization: Bearer good")
+	s.auth = &doorman{}
+	for range 10 {
+		run()
+	}
+	if n := testing.AllocsPerRun(200, run); n > 0 || q.events == 0 {
+		t.Errorf("%v allocations, %d events", n, q.events)
 	}
 }
 
@@ -83,5 +97,29 @@ func TestHandlerAllocations(t *testing.T) {
 				t.Errorf("%v allocations", n)
 			}
 		})
+	}
+}
+
+// room is a journal that is empty.
+type room struct{}
+
+func (room) Head() event.Position { return 0 }
+func (room) Tail() event.Position { return 0 }
+func (room) Capacity() int64      { return 1 << 30 }
+
+// TestFairnessAllocatesNothing has a tenant alone, and then two.
+func TestFairnessAllocatesNothing(t *testing.T) {
+	s, q, run := bench(t, good)
+	s.SetShares(fair.New(room{}, metrics.NewSet()))
+	for _, another := range []bool{false, true} {
+		if another {
+			s.shares.Account(&event.Sender{Tenant: "another"})
+		}
+		for range 10 {
+			run()
+		}
+		if n := testing.AllocsPerRun(200, run); n > 0 || q.events == 0 {
+			t.Errorf("%v allocations; there is another tenant: %t", n, another)
+		}
 	}
 }

@@ -73,6 +73,8 @@ func TestProblems(t *testing.T) {
 		"too_many_connections": second(crowded),
 		"connection_limit":     second(full),
 		"over_quota":           refusing(quota),
+		"unauthorized":         refusing(&event.Refusal{Cause: event.NotKnown}),
+		"device_not_allowed":   refusing(&event.Refusal{Cause: event.NotAllowed}),
 		"journal_full":         refusing(fmt.Errorf("cannot append: %w", &event.Refusal{Cause: event.JournalFull})),
 		"journal_failed":       refusing(&event.Refusal{Cause: event.JournalFailed, Err: errors.New("disk on fire")}),
 		"unavailable":          refusing(errors.New("disk on fire")),

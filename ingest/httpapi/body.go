@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/fair"
 )
 
 const (
@@ -37,14 +38,25 @@ type budget struct {
 type lease struct {
 	budget *budget
 	held   int64
+
+	// Whose account it is on, nil if there are no shares.
+	shares  *fair.Shares
+	account *fair.Account
 }
 
-// grow adds n bytes. If the budget does not have them it adds nothing and
-// returns errNoMemory.
+// grow adds n bytes. If the budget does not have them, or the tenant's share
+// of it, it adds nothing and returns a refusal with the cause Overload.
 func (l *lease) grow(n int) error {
-	if l.budget.used.Add(int64(n)) > l.budget.limit {
+	used := l.budget.used.Add(int64(n))
+	if used > l.budget.limit {
 		l.budget.used.Add(int64(-n))
 		return errNoMemory
+	}
+	if l.account != nil {
+		if err := l.shares.Grow(l.account, n, l.budget.limit-used); err != nil {
+			l.budget.used.Add(int64(-n))
+			return err
+		}
 	}
 	l.held += int64(n)
 	return nil
@@ -55,11 +67,18 @@ func (l *lease) grow(n int) error {
 func (l *lease) force(n int) {
 	l.budget.used.Add(int64(n))
 	l.held += int64(n)
+	if l.account != nil {
+		l.account.Force(int64(n))
+	}
 }
 
 // release gives everything back.
 func (l *lease) release() {
 	l.budget.used.Add(-l.held)
+	if l.account != nil {
+		l.account.Force(-l.held)
+		l.account = nil
+	}
 	l.held = 0
 }
 
@@ -78,24 +97,24 @@ func (l *lease) extend(buf []byte, n int) ([]byte, error) {
 }
 
 // readAll appends what r brings to buf, whose capacity the lease has already
-// paid for. It never holds more than max+1 bytes of content, and returns
-// errTooLarge when there are more than max. size is how many will come, or
+// paid for. It never holds more than limit+1 bytes of content, and returns
+// errTooLarge when there are more than limit. size is how many will come, or
 // -1; it is not believed beyond firstRead before they are there.
-func readAll(r io.Reader, buf []byte, size, max int, l *lease) ([]byte, error) {
+func readAll(r io.Reader, buf []byte, size, limit int, l *lease) ([]byte, error) {
 	buf, err := l.extend(buf, min(size, firstRead))
 	if err != nil {
 		return buf, err
 	}
 	for {
 		if len(buf) == cap(buf) {
-			if buf, err = l.extend(buf, nextSize(cap(buf), size, max)); err != nil {
+			if buf, err = l.extend(buf, nextSize(cap(buf), size, limit)); err != nil {
 				return buf, err
 			}
 		}
-		n, err := r.Read(buf[len(buf):min(cap(buf), max+1)])
+		n, err := r.Read(buf[len(buf):min(cap(buf), limit+1)])
 		buf = buf[:len(buf)+n]
 		switch {
-		case len(buf) > max:
+		case len(buf) > limit:
 			return buf, errTooLarge
 		case err == io.EOF:
 			if size >= 0 && len(buf) != size {
@@ -110,10 +129,10 @@ func readAll(r io.Reader, buf []byte, size, max int, l *lease) ([]byte, error) {
 
 // nextSize returns the capacity that follows a full one: twice as much, but
 // no more than is to come, and no step that would leave a small rest.
-func nextSize(full, size, max int) int {
+func nextSize(full, size, limit int) int {
 	next := 2*full + 4<<10
-	if next > max-max/4 {
-		next = max + 1
+	if next > limit-limit/4 {
+		next = limit + 1
 	}
 	if size > full {
 		next = min(next, size)
@@ -134,5 +153,5 @@ func skipBody(ctx *fasthttp.RequestCtx) bool {
 		return false
 	}
 	n, err := io.CopyN(io.Discard, r, drainBytes+1)
-	return err == io.EOF && (size < 0 || n <= int64(size))
+	return errors.Is(err, io.EOF) && (size < 0 || n <= int64(size))
 }

@@ -1,43 +1,23 @@
 package httpapi
 
 import (
-	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 func TestDefaultConfig(t *testing.T) {
 	t.Parallel()
-	cfg := DefaultConfig()
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	v := reflect.ValueOf(cfg)
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
-		if field.Tag.Get("yaml") == "" || field.Tag.Get("help") == "" {
-			t.Errorf("%s has no yaml name or no help", field.Name)
-		}
-		got, want := fmt.Sprint(v.Field(i).Int()), field.Tag.Get("default")
-		if field.Type == reflect.TypeFor[time.Duration]() {
-			d, err := time.ParseDuration(want)
-			if err != nil {
-				t.Errorf("%s: %v", field.Name, err)
-			}
-			want = strconv.FormatInt(int64(d), 10)
-		}
-		if got != want {
-			t.Errorf("%s is %s, its tag says %s", field.Name, got, want)
-		}
+	if err := settings.Validate(DefaultConfig()); err != nil {
+		t.Error(err)
 	}
 }
 
 func TestValidateReportsAllFaults(t *testing.T) {
 	t.Parallel()
-	err := Config{MaxConnectionsPerIP: -1}.Validate()
+	err := settings.Validate(Config{MaxConnectionsPerIP: -1})
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -58,7 +38,7 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	} {
 		cfg := DefaultConfig()
 		change(&cfg)
-		if err := cfg.Validate(); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
+		if err := settings.Validate(cfg); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

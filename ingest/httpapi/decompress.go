@@ -76,11 +76,11 @@ func (s *Server) decompress(e encoding, wire, dst []byte, l *lease) (_ []byte, e
 		s.unpacker <- d
 	}()
 
-	max := int(s.cfg.MaxDecompressedBytes)
+	limit := int(s.cfg.MaxDecompressedBytes)
 	if e == encSnappy && !bytes.HasPrefix(wire, snappyStream) {
-		return decodeSnappy(wire, dst, max, l)
+		return decodeSnappy(wire, dst, limit, l)
 	}
-	if dst, err = l.extend(dst, min(4*len(wire), max)); err != nil {
+	if dst, err = l.extend(dst, min(4*len(wire), limit)); err != nil {
 		return dst, err
 	}
 	d.src.Reset(wire)
@@ -88,7 +88,7 @@ func (s *Server) decompress(e encoding, wire, dst []byte, l *lease) (_ []byte, e
 	if err != nil {
 		return dst, err
 	}
-	if dst, err = readAll(r, dst, -1, max, l); err != nil {
+	if dst, err = readAll(r, dst, -1, limit, l); err != nil {
 		return dst, err
 	}
 	if d.src.Len() > 0 {
@@ -153,7 +153,7 @@ var snappyStream = []byte("\xff\x06\x00\x00sNaPpY")
 // decodeSnappy decodes the block format. A block says how long it will be, which is
 // only believed within what the format can express: three bytes stand for at
 // most 64.
-func decodeSnappy(wire, dst []byte, max int, l *lease) ([]byte, error) {
+func decodeSnappy(wire, dst []byte, limit int, l *lease) ([]byte, error) {
 	n, err := snappy.DecodedLen(wire)
 	if err != nil {
 		return dst, err
@@ -161,7 +161,7 @@ func decodeSnappy(wire, dst []byte, max int, l *lease) ([]byte, error) {
 	if n > 32*len(wire) {
 		return dst, snappy.ErrCorrupt
 	}
-	if n > max {
+	if n > limit {
 		return dst, errTooLarge
 	}
 	if dst, err = l.extend(dst, n); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -38,7 +39,7 @@ func (s *testServer) talk(t *testing.T, request []byte) {
 			break
 		}
 		a, err := readAnswer(br)
-		if err == io.ErrUnexpectedEOF {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
 			break // the answer to a HEAD request has a length and no body
 		}
 		if err != nil {

@@ -22,7 +22,8 @@ const maxPooledScratch = 64 << 10
 // scratch is the working space of one request.
 type scratch struct {
 	request  dialect.Request
-	route    *route // to the dialect of the path
+	route    *route        // to the dialect of the path
+	sender   *event.Sender // nil for somebody without a name
 	encoding encoding
 	size     int // Content-Length, or -1
 	lease    lease
@@ -36,7 +37,7 @@ type scratch struct {
 // released.
 func (r *scratch) reset() {
 	r.request = dialect.Request{Buffer: kept(r.request.Buffer)}
-	r.route = nil
+	r.route, r.sender = nil, nil
 	r.encoding, r.size = encIdentity, 0
 	r.wire = kept(r.wire)
 	r.outcome = dialect.Outcome{}
@@ -94,6 +95,10 @@ func (s *Server) mayCome(ctx *fasthttp.RequestCtx, r *scratch) error {
 	if err := s.parameters(ctx, r); err != nil {
 		return err
 	}
+	var err error
+	if r.sender, err = s.authenticate(ctx, r); err != nil {
+		return err
+	}
 	if r.request.Control {
 		return nil
 	}
@@ -131,7 +136,7 @@ func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
 func (s *Server) ingest(ctx *fasthttp.RequestCtx, r *scratch) (panicked bool) {
 	start := event.Now()
 	b := s.pool.Get(r.bodyHint())
-	b.Start = start
+	b.Start, b.Sender = start, r.sender
 	b.ReceivedAt = time.Now().UnixMilli()
 	// After a panic the batch is left to the garbage collector.
 	defer func() { panicked = s.answerPanic(ctx, r, recover(), b.Body) }()
@@ -154,25 +159,27 @@ func (r *scratch) bodyHint() int {
 
 // process reads, decodes and hands on, and answers in any case.
 func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
+	if s.shares != nil {
+		r.lease.shares, r.lease.account = s.shares, s.shares.Account(b.Sender)
+		if !r.request.Control {
+			if err := s.shares.Admit(r.lease.account); err != nil {
+				s.skip(ctx)
+				s.refuse(ctx, r, err)
+				return
+			}
+		}
+	}
 	if err := s.receive(ctx, r, b); err != nil {
 		s.refuse(ctx, r, err)
 		return
 	}
-	received := event.Now()
-	s.metrics.read.Update(seconds(received - b.Start))
-
-	err := r.route.dialect.Decode(&r.request, b)
-	s.metrics.decode.Update(seconds(event.Now() - received))
+	duplicates, err := s.unpack(r, b)
 	if err != nil {
-		s.logInternal(err, b.Body)
 		s.refuse(ctx, r, err)
 		return
 	}
-	r.lease.force(max(b.Size()-cap(b.Body), 0))
-
 	o := &r.outcome
-	o.Batch, o.Received = b, b.Total
-	o.Duplicates = s.intake.Screen(b)
+	o.Batch, o.Received, o.Duplicates = b, b.Total, duplicates
 	o.Accepted, o.Rejected = len(b.Events), b.Rejected()
 	if o.Rejected > 0 && !r.request.Partial {
 		o.Refused, o.Accepted = o.Accepted, 0
@@ -188,8 +195,8 @@ func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
 	s.answer(ctx, r)
 }
 
-// receive reads the body into b, decompressed. When it refuses, it has seen
-// to what is left of the body.
+// receive reads the body, into r.wire if it is compressed and else into b.
+// When it refuses, it has seen to what is left of the body.
 func (s *Server) receive(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) (err error) {
 	if err := r.lease.grow(cap(b.Body)); err != nil {
 		s.skip(ctx)
@@ -203,9 +210,42 @@ func (s *Server) receive(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) (
 		s.skip(ctx)
 		return err
 	}
-	if r.wire, err = s.readBody(ctx, r, r.wire); err != nil {
-		return err
+	r.wire, err = s.readBody(ctx, r, r.wire)
+	return err
+}
+
+// unpack does to a body that has been read what costs CPU, when it is the
+// tenant's turn: it is decompressed, decoded and screened. It returns the
+// number of duplicate events.
+func (s *Server) unpack(r *scratch, b *event.Batch) (duplicates int, err error) {
+	if r.lease.account != nil {
+		taken, err := s.shares.Enter(r.lease.account, max(len(b.Body), 8*len(r.wire)))
+		if err != nil {
+			return 0, err
+		}
+		if taken {
+			defer s.shares.Leave()
+		}
 	}
+	if r.encoding != encIdentity {
+		if err := s.decode(r, b); err != nil {
+			return 0, err
+		}
+	}
+	received := event.Now()
+	s.metrics.read.Update(seconds(received - b.Start))
+	err = r.route.dialect.Decode(&r.request, b)
+	s.metrics.decode.Update(seconds(event.Now() - received))
+	if err != nil {
+		s.logInternal(err, b.Body)
+		return 0, err
+	}
+	r.lease.force(max(b.Size()-cap(b.Body), 0))
+	return s.intake.Screen(b)
+}
+
+// decode decompresses what was read into b.
+func (s *Server) decode(r *scratch, b *event.Batch) (err error) {
 	b.Body, err = s.decompress(r.encoding, r.wire, b.Body, &r.lease)
 	_, refused := errors.AsType[*event.Refusal](err)
 	switch {
@@ -229,13 +269,13 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]b
 	buf, err := readAll(stream, buf, r.size, int(s.cfg.MaxBodyBytes), &r.lease)
 	s.metrics.bodyBytes.Add(len(buf))
 	failure := readFailure(ctx.Conn())
-	if err == nil && r.size < 0 && failure == io.EOF {
+	if err == nil && r.size < 0 && errors.Is(failure, io.EOF) {
 		err = errIncomplete
 	}
 	switch {
 	case err == nil:
 		return buf, nil
-	case errors.Is(err, errNoMemory):
+	case isOverload(err):
 		s.skip(ctx)
 		return buf, err
 	case errors.Is(err, errTooLarge):
@@ -244,6 +284,12 @@ func (s *Server) readBody(ctx *fasthttp.RequestCtx, r *scratch, buf []byte) ([]b
 	}
 	s.closeAfter(ctx)
 	return buf, readError(err, failure)
+}
+
+// isOverload reports whether err is a refusal for want of memory.
+func isOverload(err error) bool {
+	r, ok := errors.AsType[*event.Refusal](err)
+	return ok && r.Cause == event.Overload
 }
 
 // readError says what an error of reading a request means. failure is that of

@@ -19,6 +19,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // stub is an intake that remembers what it accepted.
@@ -37,12 +38,12 @@ type stub struct {
 
 func (s *stub) Admit() error { return s.full }
 
-func (s *stub) Screen(b *event.Batch) int {
+func (s *stub) Screen(b *event.Batch) (int, error) {
 	before := len(b.Events)
 	if s.duplicates != nil {
 		b.Keep(func(e *event.Event) bool { return !s.duplicates(e) })
 	}
-	return before - len(b.Events)
+	return before - len(b.Events), nil
 }
 
 func (s *stub) Accept(b *event.Batch, want event.Ack) (event.Ack, error) {
@@ -78,7 +79,7 @@ func testConfig() Config {
 
 func newTestServer(t testing.TB, cfg Config, in *stub) *testServer {
 	t.Helper()
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if in == nil {
@@ -87,20 +88,26 @@ func newTestServer(t testing.TB, cfg Config, in *stub) *testServer {
 	set := metrics.NewSet()
 	dec := decode.New(decode.DefaultConfig(), set)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	return &testServer{Server: New(cfg, dec, nil, in, &event.Pool{}, log, set), set: set, in: in}
+	return &testServer{Server: New(cfg, dec, nil, in, nil, &event.Pool{}, log, set), set: set, in: in}
 }
 
 // serve starts a server on a port of its own.
 func serve(t testing.TB, cfg Config, in *stub) *testServer {
 	t.Helper()
 	s := newTestServer(t, cfg, in)
+	s.listen(t)
+	return s
+}
+
+// listen serves on a port of its own.
+func (s *testServer) listen(t testing.TB) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.serveOn(t, ln)
 	s.addr = ln.Addr().String()
-	return s
 }
 
 func (s *testServer) serveOn(t testing.TB, ln net.Listener) {

@@ -298,7 +298,7 @@ func TestIdleAfterShutdownBegan(t *testing.T) {
 	cs.close()
 	cs.transition(c, fasthttp.StateIdle)
 	_ = client.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the connection is still open: %v", err)
 	}
 }

@@ -27,8 +27,8 @@ func (f *faulty) fail(where string) {
 	}
 }
 
-func (f *faulty) Admit() error              { f.fail("Admit"); return nil }
-func (f *faulty) Screen(b *event.Batch) int { f.fail("Screen"); return f.stub.Screen(b) }
+func (f *faulty) Admit() error                       { f.fail("Admit"); return nil }
+func (f *faulty) Screen(b *event.Batch) (int, error) { f.fail("Screen"); return f.stub.Screen(b) }
 func (f *faulty) Accept(b *event.Batch, a event.Ack) (event.Ack, error) {
 	f.fail("Accept")
 	return f.stub.Accept(b, a)

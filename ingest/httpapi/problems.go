@@ -25,6 +25,8 @@ const (
 	emptyBody
 	malformedJSON
 	bodyTypeMismatch
+	unauthorized
+	deviceNotAllowed
 	notFound
 	methodNotAllowed
 	requestTimeout
@@ -69,6 +71,10 @@ var problems = [problemCount]Problem{
 		"The body is not valid JSON. The offset, where it is known, counts bytes of the decompressed body."},
 	bodyTypeMismatch: {"type_mismatch", 400, "Neither object nor array",
 		"The body is JSON, but a single value; events are objects."},
+	unauthorized: {"unauthorized", 401, "Not known who sends",
+		"The request has no valid key; the detail says what is missing. Send Authorization: Bearer with a key, or Basic with the key as password. Keep the events and ask whoever runs the service for a key."},
+	deviceNotAllowed: {"device_not_allowed", 403, "Not allowed",
+		"The key is known, and allows nothing of this request. The detail says what it would have to allow."},
 	notFound: {"not_found", 404, "No such path",
 		"Events are sent to POST /v1/telemetry; nothing else is here."},
 	methodNotAllowed: {"method_not_allowed", 405, "Method not allowed",
@@ -94,7 +100,7 @@ var problems = [problemCount]Problem{
 	tooManyConnections: {"too_many_connections", 429, "Too many connections",
 		"More connections from one address than http.max_connections_per_ip. Use fewer, and keep them open."},
 	overQuota: {"over_quota", 429, "Over quota",
-		"A limit that was set for this sender is used up; the detail names it. Wait for as long as Retry-After says."},
+		"A rate limit of the device or its tenant is used up; the detail says which one, and by which setting it is raised. Nothing was accepted or charged, of no event of the request. Wait for as long as Retry-After says."},
 	headerTooLarge: {"header_too_large", 431, "Header too large",
 		"The request line and header are larger than http.max_header_bytes. The connection is closed."},
 	internalError: {"internal_error", 500, "Internal error",
@@ -104,11 +110,11 @@ var problems = [problemCount]Problem{
 	connectionLimit: {"connection_limit", 503, "Too many connections in all",
 		"All of http.max_connections are in use. Wait for as long as Retry-After says."},
 	memoryLimit: {"memory_limit", 503, "No memory left for requests",
-		"The requests in flight hold http.max_inflight_bytes. Nothing was accepted; send the request again after Retry-After."},
+		"The requests in flight hold http.max_inflight_bytes or, with several tenants, those of this one more than its share; the detail tells which. Nothing was accepted; send the request again after Retry-After."},
 	draining: {"draining", 503, "Shutting down",
 		"This process takes no new requests. Send them again after Retry-After, to another one if there is one."},
 	journalFull: {"journal_full", 503, "No room in the journal",
-		"The journal has reached journal.max_bytes, or the disk journal.min_free_bytes. Nothing was accepted; send the request again after Retry-After. It is taken again once there is room."},
+		"The journal has reached journal.max_bytes, or the disk journal.min_free_bytes or, with several tenants, this one has more than its share of the journal while it fills up. Nothing was accepted; send the request again after Retry-After. It is taken again once there is room."},
 	journalFailed: {"journal_failed", 503, "Journal not writable",
 		"The journal could not be written or synced. Nothing was acknowledged; send the request again after Retry-After."},
 	unavailable: {"unavailable", 503, "Temporarily unavailable",
@@ -123,6 +129,8 @@ var ofCause = [event.Causes]problemID{
 	event.NotEvents:     bodyTypeMismatch,
 	event.TooManyEvents: tooManyEvents,
 	event.TooLarge:      bodyTooLarge,
+	event.NotKnown:      unauthorized,
+	event.NotAllowed:    deviceNotAllowed,
 	event.OverQuota:     overQuota,
 	event.Overload:      memoryLimit,
 	event.JournalFull:   journalFull,

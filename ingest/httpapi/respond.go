@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -11,6 +12,16 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/internal/problem"
 )
+
+// Names of header fields, in canonical form. They are read only.
+var (
+	headerPolicy    = []byte("Ratelimit-Policy")
+	headerRateLimit = []byte("Ratelimit")
+)
+
+// challenge tells the ways of every dialect to bring a key that HTTP has a
+// name for.
+const challenge = `Bearer realm="penstock", Basic realm="penstock"`
 
 // answer gives the request to its dialect to be answered.
 func (s *Server) answer(ctx *fasthttp.RequestCtx, r *scratch) {
@@ -28,6 +39,12 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx, r *scratch) {
 		ctx.SetContentType(a.ContentType)
 		ctx.SetBody(a.Body)
 	}
+	if a.Status == fasthttp.StatusUnauthorized {
+		h.Set(fasthttp.HeaderWWWAuthenticate, challenge)
+	}
+	if b := r.outcome.Batch; b != nil {
+		setQuota(ctx, &b.Quota)
+	}
 }
 
 // refuse answers a request that is refused as a whole.
@@ -38,6 +55,9 @@ func (s *Server) refuse(ctx *fasthttp.RequestCtx, r *scratch, err error) {
 	}
 	r.outcome = dialect.Outcome{Fault: f}
 	s.answer(ctx, r)
+	if f.Class == dialect.Quota {
+		setQuota(ctx, &event.AsRefusal(err).Quota)
+	}
 }
 
 // faultOf returns what a request is refused for in the form that dialects
@@ -87,6 +107,24 @@ func (s *Server) status(ctx *fasthttp.RequestCtx, code int) {
 	if s.draining.Load() {
 		ctx.SetConnectionClose()
 	}
+}
+
+// setQuota sets the fields of draft-ietf-httpapi-ratelimit-headers-10, if there
+// is something to say.
+func setQuota(ctx *fasthttp.RequestCtx, q *event.Quota) {
+	if q.Name == "" {
+		return
+	}
+	var text [96]byte
+	v := append(append(append(text[:0], '"'), q.Name...), '"')
+	name := len(v)
+	v = strconv.AppendInt(append(v, ";q="...), q.Most, 10)
+	v = append(append(append(v, `;qu="`...), q.Unit...), '"')
+	v = strconv.AppendInt(append(v, ";w="...), ceilSeconds(q.Window), 10)
+	ctx.Response.Header.SetCanonical(headerPolicy, v)
+	v = strconv.AppendInt(append(v[:name], ";r="...), q.Left, 10)
+	v = strconv.AppendInt(append(v, ";t="...), ceilSeconds(q.Reset), 10)
+	ctx.Response.Header.SetCanonical(headerRateLimit, v)
 }
 
 // retryAfter draws a Retry-After in whole seconds: between the configured

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 
 	"github.com/valyala/fasthttp"
 
@@ -120,6 +121,31 @@ func (s *Server) parameters(ctx *fasthttp.RequestCtx, r *scratch) (err error) {
 			Detail: fmt.Sprintf("the body has %d bytes, the limit is %d", r.size, s.cfg.MaxBodyBytes)}
 	}
 	return nil
+}
+
+// authenticate returns who sends the request: the credential that the dialect
+// found tells or, where it found none, the Authorization header, so that one
+// in a form that nobody knows is not taken for none. It keeps nothing of ctx.
+func (s *Server) authenticate(ctx *fasthttp.RequestCtx, r *scratch) (*event.Sender, error) {
+	if s.auth == nil {
+		return nil, nil
+	}
+	var from netip.Addr
+	if c, ok := ctx.Conn().(*conn); ok {
+		from = c.addr
+	}
+	var value []byte
+	switch all := ctx.Request.Header.PeekAll(fasthttp.HeaderAuthorization); len(all) {
+	case 0:
+	case 1:
+		value = all[0]
+	default:
+		return nil, s.auth.RefuseTwice(from, s.conns.closed)
+	}
+	if token := r.request.Credential; len(token) > 0 {
+		return s.auth.AuthenticateToken(r.route.name, from, token, s.conns.closed)
+	}
+	return s.auth.Authenticate(r.route.name, from, value, s.conns.closed)
 }
 
 // wellFormed refuses what another HTTP server might read differently, after

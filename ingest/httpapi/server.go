@@ -48,6 +48,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/fair"
 )
 
 // Server is the devices' listener. Its methods may be called from any
@@ -57,7 +58,9 @@ type Server struct {
 	dec    decoder
 	intake Intake
 	routes routes
+	auth   Authenticator // nil: whoever it is may send
 	pool   *event.Pool
+	shares *fair.Shares // nil: tenants are not told apart
 	log    *slog.Logger
 
 	http     *fasthttp.Server
@@ -72,12 +75,14 @@ type Server struct {
 
 // New returns a server that serves once it is given a listener. cfg must be
 // valid. mounts are the dialects beside the native one; no path may be in two
-// of them. It registers its metrics in set.
-func New(cfg Config, dec *decode.Decoder, mounts []Mount, in Intake, pool *event.Pool, log *slog.Logger, set *metrics.Set) *Server {
+// of them. auth may be nil, which lets in everybody. It registers its metrics
+// in set.
+func New(cfg Config, dec *decode.Decoder, mounts []Mount, in Intake, auth Authenticator, pool *event.Pool, log *slog.Logger, set *metrics.Set) *Server {
 	s := &Server{
 		cfg:      cfg,
 		dec:      dec,
 		intake:   in,
+		auth:     auth,
 		pool:     pool,
 		log:      log,
 		budget:   budget{limit: cfg.MaxInflightBytes},
@@ -109,6 +114,10 @@ func New(cfg Config, dec *decode.Decoder, mounts []Mount, in Intake, pool *event
 	}
 	return s
 }
+
+// SetShares has tenants kept from taking one another's room. It is called
+// before Serve.
+func (s *Server) SetShares(shares *fair.Shares) { s.shares = shares }
 
 // Serve accepts connections from ln, which it takes, until Shutdown; then it
 // returns nil. A failure to accept that may pass, such as a lack of file

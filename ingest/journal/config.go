@@ -1,12 +1,10 @@
 package journal
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
-	"github.com/penstock-io/penstock/ingest/journal/segment"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // The values of Config.Sync.
@@ -21,15 +19,15 @@ type Config struct {
 	// Sync says what an acknowledgement means: commit (durable: synced
 	// before it is sent), interval (written: synced every SyncInterval) or
 	// off (queued: the operating system decides). Default commit.
-	Sync string `yaml:"sync" default:"commit" help:"What a 2xx means: commit (the events are synced to disk), interval (written, and synced every sync_interval) or off (in memory; the operating system decides)."`
+	Sync string `yaml:"sync" default:"commit" oneof:"commit,interval,off" help:"What a 2xx means: commit (the events are synced to disk), interval (written, and synced every sync_interval) or off (in memory; the operating system decides)."`
 
 	// SyncInterval is the time between two syncs with Sync: interval, 1 ms
 	// to 1 min. Default 100 ms. Otherwise it has no effect.
-	SyncInterval time.Duration `yaml:"sync_interval" default:"100ms" help:"Time between two syncs with sync: interval. At most this much is lost in a power cut."`
+	SyncInterval time.Duration `yaml:"sync_interval" default:"100ms" min:"1ms" max:"1m" help:"Time between two syncs with sync: interval. At most this much is lost in a power cut."`
 
 	// SegmentBytes is the size of one file, at least 64 KiB. Default 64 MiB.
 	// Space is given back in this unit.
-	SegmentBytes int64 `yaml:"segment_bytes" unit:"bytes" default:"64MiB" help:"Size of one file of the journal. It is allocated ahead; space is given back in this unit."`
+	SegmentBytes int64 `yaml:"segment_bytes" unit:"bytes" default:"64MiB" min:"64KiB" max:"4GiB" help:"Size of one file of the journal. It is allocated ahead; space is given back in this unit."`
 
 	// MaxBytes bounds the files of the journal, what is allocated ahead
 	// included, and is at least four segments and the largest record.
@@ -38,51 +36,22 @@ type Config struct {
 
 	// MinFreeBytes is the space of the file system that the journal leaves
 	// free. Default 512 MiB; 0 means that it may use all.
-	MinFreeBytes int64 `yaml:"min_free_bytes" unit:"bytes" default:"512MiB" help:"Free space of the file system below which requests are answered 503. 0 means no floor."`
+	MinFreeBytes int64 `yaml:"min_free_bytes" unit:"bytes" default:"512MiB" zero:"no floor" min:"0" help:"Free space of the file system below which requests are answered 503."`
 
-	// MaxRecordBytes bounds one record, 64 KiB to 1 GiB. Default 64 MiB: a
+	// MaxRecordBytes bounds one record, 64 KiB to segment.MaxPayload (1 GiB). Default 64 MiB: a
 	// field takes at least 6 bytes of JSON and at most 10 here, so the
 	// largest request (32 MiB of JSON) takes 54 MiB at most.
-	MaxRecordBytes int64 `yaml:"max_record_bytes" unit:"bytes" default:"64MiB" help:"Bound of one record, which holds the events of one request. Twice the decompressed body limit is always enough."`
+	MaxRecordBytes int64 `yaml:"max_record_bytes" unit:"bytes" default:"64MiB" min:"64KiB" max:"1GiB" help:"Bound of one record, which holds the events of one request. Twice the decompressed body limit is always enough."`
 }
 
 // DefaultConfig returns the settings that serve without a configuration.
-func DefaultConfig() Config {
-	return Config{
-		Sync:           SyncCommit,
-		SyncInterval:   100 * time.Millisecond,
-		SegmentBytes:   64 << 20,
-		MaxBytes:       8 << 30,
-		MinFreeBytes:   512 << 20,
-		MaxRecordBytes: 64 << 20,
-	}
-}
+func DefaultConfig() Config { return settings.Default[Config]() }
 
-// Validate returns all faults of the settings, joined.
-func (c Config) Validate() error {
-	var errs []error
-	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	switch c.Sync {
-	case SyncCommit, SyncInterval, SyncOff:
-	default:
-		fault("sync: must be commit, interval or off, got %q", c.Sync)
-	}
-	if c.SyncInterval < time.Millisecond || c.SyncInterval > time.Minute {
-		fault("sync_interval: must be between 1ms and 1m, got %s", c.SyncInterval)
-	}
-	if c.SegmentBytes < 64<<10 || c.SegmentBytes > 4<<30 {
-		fault("segment_bytes: must be between 64KiB and 4GiB, got %d", c.SegmentBytes)
-	}
+// Check notes what no tag says.
+func (c Config) Check(f *settings.Faults) {
 	if least := 4*c.SegmentBytes + c.MaxRecordBytes; c.MaxBytes < least {
-		fault("max_bytes: must be at least four times segment_bytes plus max_record_bytes (%d), got %d", least, c.MaxBytes)
+		f.Add("max_bytes", "must be at least four times segment_bytes plus max_record_bytes (%s), got %s", settings.Size(least), settings.Size(c.MaxBytes))
 	}
-	if c.MinFreeBytes < 0 {
-		fault("min_free_bytes: must not be negative, got %d", c.MinFreeBytes)
-	}
-	if c.MaxRecordBytes < 64<<10 || c.MaxRecordBytes > segment.MaxPayload {
-		fault("max_record_bytes: must be between 64KiB and 1GiB, got %d", c.MaxRecordBytes)
-	}
-	return errors.Join(errs...)
 }
 
 // MaxAck returns the safest acknowledgement that the settings allow.

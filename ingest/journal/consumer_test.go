@@ -13,6 +13,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/journal/inspect"
 	"github.com/penstock-io/penstock/ingest/journal/segment"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 func TestConsumerProgress(t *testing.T) {
@@ -252,10 +253,10 @@ func TestInspectLive(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	t.Parallel()
-	if err := DefaultConfig().Validate(); err != nil {
+	if err := settings.Validate(DefaultConfig()); err != nil {
 		t.Errorf("the default settings: %v", err)
 	}
-	err := Config{Sync: "always", SyncInterval: -1, MinFreeBytes: -1}.Validate()
+	err := settings.Validate(Config{Sync: "always", SyncInterval: -1, MinFreeBytes: -1})
 	typ := reflect.TypeFor[Config]()
 	for i := range typ.NumField() {
 		if key := typ.Field(i).Tag.Get("yaml"); key != "max_bytes" && !strings.Contains(fmt.Sprint(err), key+": must") {
@@ -264,7 +265,7 @@ func TestConfig(t *testing.T) {
 	}
 	small := DefaultConfig()
 	small.MaxBytes = 4 * small.SegmentBytes
-	if err := small.Validate(); err == nil || !strings.Contains(err.Error(), "max_bytes: must") {
+	if err := settings.Validate(small); err == nil || !strings.Contains(err.Error(), "max_bytes: must") {
 		t.Errorf("max_bytes without room for the largest record: %v", err)
 	}
 	if _, err := Open(t.TempDir(), Config{}, OSEnv(), quiet(), metrics.NewSet()); err == nil || errors.Is(err, ErrFailed) {

@@ -230,7 +230,7 @@ func faultRun(t *testing.T, p plan, k int, seed uint64) (reached bool) {
 		c.check(killed.cut(rand.New(rand.NewPCG(seed, uint64(k)))))
 		return reached
 	}
-	if !reached || p.err == syscall.ENOSPC {
+	if !reached || errors.Is(p.err, syscall.ENOSPC) {
 		t.Errorf("open without a fault: %v", err)
 	}
 	m.setFault(nil)

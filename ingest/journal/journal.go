@@ -15,6 +15,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/journal/checkpoint"
 	"github.com/penstock-io/penstock/ingest/journal/disk"
 	"github.com/penstock-io/penstock/ingest/journal/segment"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // The reasons for which nothing is appended. They are wrapped with details;
@@ -61,7 +62,7 @@ type Journal struct {
 // Open opens the journal in dir, which it makes if need be, recovers what a
 // crash has left behind, and locks it against other processes.
 func Open(dir string, cfg Config, env Env, log *slog.Logger, set *metrics.Set) (*Journal, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &Journal{
@@ -188,6 +189,9 @@ func (j *Journal) Tail() event.Position {
 // greater number lie at or behind the tail, the others before it, whatever
 // becomes of them.
 func (j *Journal) TailSeq() (tail event.Position, last uint64) { return j.queue.tailSeq() }
+
+// Capacity returns how many bytes of records fit within Config.MaxBytes.
+func (j *Journal) Capacity() int64 { return j.cfg.capacity() }
 
 // Committed returns the position below which each record has been written,
 // and synced with Sync: commit, or been refused. Readers see records up to

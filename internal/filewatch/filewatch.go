@@ -124,12 +124,12 @@ func (d *watchedDirs) update() {
 	// now is tried again at the next look.
 	pathDir := filepath.Dir(d.path)
 	_ = d.watcher.Add(pathDir)
-	real, err := filepath.EvalSymlinks(d.path)
+	target, err := filepath.EvalSymlinks(d.path)
 	if err != nil {
 		return
 	}
 	before := d.realDir
-	d.real, d.realDir = real, filepath.Dir(real)
+	d.real, d.realDir = target, filepath.Dir(target)
 	_ = d.watcher.Add(d.realDir)
 	if before != "" && before != d.realDir && before != pathDir {
 		_ = d.watcher.Remove(before)

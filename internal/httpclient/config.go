@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Config holds the settings. The address is not among them: what it has to
@@ -25,7 +27,7 @@ import (
 type Config struct {
 	// Timeout bounds one request, from the connection to the end of the
 	// answer.
-	Timeout time.Duration `yaml:"timeout" default:"30s" help:"Longest time that one request may take, from the connection to the end of the answer."`
+	Timeout time.Duration `yaml:"timeout" default:"30s" min:"10ms" max:"1h" help:"Longest time that one request may take, from the connection to the end of the answer."`
 
 	Username     string `yaml:"username" help:"User for basic authentication. Empty: none."`
 	Password     string `yaml:"password" secret:"true" help:"Password for basic authentication. May contain ${VARIABLE}, which is taken from the environment."`
@@ -52,54 +54,48 @@ type TLS struct {
 }
 
 // DefaultConfig returns the settings for a server without authentication.
-func DefaultConfig() Config { return Config{Timeout: 30 * time.Second} }
+func DefaultConfig() Config { return settings.Default[Config]() }
 
-// Validate returns all faults of the settings, joined. It does not look at
-// files or at the environment; Open does.
-func (c Config) Validate() error {
-	var errs []error
-	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.Timeout < 10*time.Millisecond || c.Timeout > time.Hour {
-		fault("timeout: must be between 10ms and 1h, got %s", c.Timeout)
-	}
+// Check notes what no tag says. It does not look at files or at the
+// environment; Credentials does.
+func (c Config) Check(f *settings.Faults) {
 	if c.Password != "" && c.PasswordFile != "" {
-		fault("password_file: must not be set beside password")
+		f.Add("password_file", "must not be set beside password")
 	}
 	if c.Username == "" && (c.Password != "" || c.PasswordFile != "") {
-		fault("username: must be set where there is a password")
+		f.Add("username", "must be set where there is a password")
 	}
 	bearer := c.BearerToken != "" || c.BearerTokenFile != ""
 	if c.BearerToken != "" && c.BearerTokenFile != "" {
-		fault("bearer_token_file: must not be set beside bearer_token")
+		f.Add("bearer_token_file", "must not be set beside bearer_token")
 	}
 	if c.Username != "" && bearer {
-		fault("bearer_token: must not be set beside username: a request has one Authorization")
+		f.Add("bearer_token", "must not be set beside username: a request has one Authorization")
 	}
 	seen := map[string]bool{}
 	for key, headers := range map[string]map[string]string{"headers": c.Headers, "header_files": c.HeaderFiles} {
 		for name, value := range headers {
-			canonical := http.CanonicalHeaderKey(name)
+			at, canonical := key+"."+name, http.CanonicalHeaderKey(name)
 			switch {
 			case !httpguts.ValidHeaderFieldName(name):
-				fault("%s.%s: is not the name of a header", key, name)
+				f.Add(at, "is not the name of a header")
 			case reserved(canonical):
-				fault("%s.%s: is set by Penstock itself", key, name)
+				f.Add(at, "is set by Penstock itself")
 			case canonical == "Authorization" && (c.Username != "" || bearer):
-				fault("%s.%s: must not be set beside username or bearer_token", key, name)
+				f.Add(at, "must not be set beside username or bearer_token")
 			case seen[canonical]:
-				fault("%s.%s: is given twice", key, name)
+				f.Add(at, "is given twice")
 			case !httpguts.ValidHeaderFieldValue(value):
-				fault("%s.%s: the value has characters that a header cannot have", key, name)
+				f.Add(at, "the value has characters that a header cannot have")
 			case key == "header_files" && value == "":
-				fault("%s.%s: must name a file", key, name)
+				f.Add(at, "must name a file")
 			}
 			seen[canonical] = true
 		}
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		fault("tls.key_file: must be set together with tls.cert_file")
+		f.Add("tls.key_file", "must be set together with tls.cert_file")
 	}
-	return errors.Join(errs...)
 }
 
 // reserved reports whether a header belongs to the protocol.
@@ -111,20 +107,20 @@ func reserved(name string) bool {
 	return strings.HasPrefix(name, "X-Prometheus-Remote-Write-")
 }
 
-// ParseURL returns the URL of the setting url. Its error does not repeat it,
+// ParseURL returns the URL that a setting holds. Its error does not repeat it,
 // because it may hold what should not be in it.
 func ParseURL(text string) (*url.URL, error) {
 	if text == "" {
-		return nil, errors.New("url: must be set")
+		return nil, errors.New("must be set")
 	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil:
-		return nil, errors.New("url: is not a valid URL")
+		return nil, errors.New("is not a valid URL")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, errors.New("url: must be http://HOST/PATH or https://HOST/PATH")
+		return nil, errors.New("must be http://HOST/PATH or https://HOST/PATH")
 	case u.User != nil:
-		return nil, errors.New("url: must not contain a user: use username and password")
+		return nil, errors.New("must not contain a user: use username and password")
 	}
 	return u, nil
 }

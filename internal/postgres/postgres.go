@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/penstock-io/penstock/internal/secret"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Connection says where the server is.
@@ -26,19 +27,22 @@ type Connection struct {
 	DSNFile string `yaml:"dsn_file" help:"File that holds the dsn, instead of dsn. It is read again for each new connection."`
 }
 
-// Validate returns what is wrong with the settings. It does not read DSNFile
-// and does not connect.
-func (c Connection) Validate() error {
+// Check notes what no tag says. It does not read DSNFile and does not connect.
+func (c Connection) Check(f *settings.Faults) {
 	switch {
 	case c.DSN == "" && c.DSNFile == "":
-		return errors.New("dsn: must be set (or dsn_file), such as postgres://penstock@localhost/telemetry")
+		f.Add("dsn", "must be set (or dsn_file), such as postgres://penstock@localhost/telemetry")
 	case c.DSN != "" && c.DSNFile != "":
-		return errors.New("dsn: must not be set beside dsn_file")
-	case c.DSNFile != "":
-		return nil
+		f.Add("dsn", "must not be set beside dsn_file")
+	case c.DSN != "":
+		dsn, err := secret.Expand(c.DSN)
+		if err == nil {
+			_, err = parse(dsn)
+		}
+		if err != nil {
+			f.Add("dsn", "%s", err)
+		}
 	}
-	_, err := c.Open(nil)
-	return err
 }
 
 // DSN is a connection's settings, resolved.
@@ -85,5 +89,5 @@ func parse(dsn string) (*pgxpool.Config, error) {
 	if !strings.Contains(dsn, "@") && !strings.Contains(dsn, "password") {
 		return nil, err
 	}
-	return nil, errors.New("cannot be understood (it is a secret, so it is not shown); it should look like postgres://user:password@host:5432/database, with %XX for special characters in the password, or like host=... user=... dbname=...")
+	return nil, errors.New("cannot be understood (it is a secret, so it is not shown); it should look like postgres://user:password@host:5432/database, with %XX for special characters in the password, or like host=localhost user=penstock dbname=telemetry")
 }

@@ -1,5 +1,5 @@
-// Package load drives a server with the reference work of DESIGN §8, in
-// closed or open loop, and measures what comes back. It shares the machine
+// Package load drives a server with the reference work, in closed
+// or open loop, and measures what comes back. It shares the machine
 // with what it measures, so the path of a request allocates nothing and does
 // one write and one read.
 package load
@@ -26,7 +26,7 @@ type Work struct {
 	Connections int
 }
 
-// ReferenceWork returns R1, R2 or R3 of DESIGN §8.
+// ReferenceWork returns R1, R2 or R3, the reference works.
 func ReferenceWork(name string) (Work, error) {
 	switch name {
 	case "R1":

@@ -1,5 +1,5 @@
-// Package wire renders what the native generator sends: the reference work of
-// DESIGN §8 in Penstock's form and in those of its peers. It knows the wire
+// Package wire renders what the native generator sends: the reference work, in
+// Penstock's form and in those of its peers. It knows the wire
 // contract and none of the project's code.
 //
 // The generator shares its cores with the server it measures, so a body is

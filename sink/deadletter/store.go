@@ -35,6 +35,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/internal/durable"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 )
 
@@ -90,7 +91,7 @@ type storeMetrics struct {
 // cut off: it was never synced, so its event is still in the journal. Metrics
 // go to set. Nobody else may have the same directory open.
 func Open(root, name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, fmt.Errorf("dead letters: %w", err)
 	}
 	s := &Store{

@@ -18,6 +18,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 )
 
@@ -410,13 +411,13 @@ func TestEachEndsEarly(t *testing.T) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := Config{FileBytes: 1, MaxBytes: 1}.Validate()
+	err := settings.Validate(Config{FileBytes: 1, MaxBytes: 1})
 	for _, key := range []string{"file_bytes: ", "max_bytes: "} {
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("no fault names %s: %v", key, err)
 		}
 	}
-	if err := DefaultConfig().Validate(); err != nil {
+	if err := settings.Validate(DefaultConfig()); err != nil {
 		t.Error(err)
 	}
 }

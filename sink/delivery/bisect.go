@@ -12,9 +12,9 @@ import (
 )
 
 // A write that the store refuses is taken apart: halves by batches, then by
-// events, then by the fields of one event, until the offenders are alone. A
-// half whose sibling was accepted holds an offender for sure and is not asked
-// for again before it is halved, so each offender costs about log2 of the
+// events, then by the fields of one event, until the bad samples are alone. A
+// half whose sibling was accepted holds a bad sample for sure and is not asked
+// for again before it is halved, so each bad sample costs about log2 of the
 // write's samples in requests. Only what was refused alone is dead-lettered.
 //
 // A store that refuses everything, because its address or tenant is wrong,
@@ -27,7 +27,7 @@ import (
 const (
 	// maxStreak is how many parts in a row may be refused before a proof is
 	// asked for. It is more than the depth of the deepest write, so it is not
-	// reached because of one offender.
+	// reached because of one bad sample.
 	maxStreak = 40
 	// manySamples from all over the write are tried if there is no other
 	// proof, fewSamples if the store is known to refuse everything.
@@ -77,7 +77,7 @@ func (s *Sink) bisect(ctx context.Context, w *write, first *sink.Refused) verdic
 	return finished
 }
 
-// search finds the offenders of the whole write.
+// search finds the bad samples of the whole write.
 func (x *bisection) search(first *sink.Refused) error {
 	if x.s.retry.refusing() {
 		// Do not ask for each part of each write until the store is mended.
@@ -152,7 +152,7 @@ func (x *bisection) halves(left, right []*event.Batch) error {
 		return err
 	}
 	if said == nil {
-		// So the offender is in the other half, unless only both together
+		// So the bad sample is in the other half, unless only both together
 		// were too much for the store: what has not been refused by itself is
 		// asked for before it is dead-lettered.
 		return x.split(right, nil)

@@ -44,9 +44,9 @@ func (s *Sink) checkpointLoop(ctx context.Context) {
 func (s *Sink) checkpoint(ctx context.Context) error {
 	s.drainLost()
 	at := time.Now()
-	s.mu.Lock()
-	c, epoch, writes := s.progress.Checkpoint()
-	s.mu.Unlock()
+	var c progress.Checkpoint
+	var epoch, writes uint64
+	s.lanes.do(func(p *progress.Progress) { c, epoch, writes = p.Checkpoint() })
 	if writes != s.checkpoints.synced {
 		start := time.Now()
 		if err := s.retry.w.Sync(ctx); err != nil {
@@ -55,9 +55,7 @@ func (s *Sink) checkpoint(ctx context.Context) error {
 		s.m.sync.Update(time.Since(start).Seconds())
 		s.checkpoints.synced = writes
 	}
-	s.mu.Lock()
-	c = s.progress.Hold(at, time.Now(), c, epoch, s.cfg.Hold)
-	s.mu.Unlock()
+	s.lanes.do(func(p *progress.Progress) { c = p.Hold(at, time.Now(), c, epoch, s.cfg.Hold) })
 	old := &s.checkpoints.persisted
 	if c.Low == old.Low && slices.Equal(c.Done, old.Done) {
 		return nil
@@ -91,14 +89,11 @@ func (s *Sink) drainLost() {
 }
 
 func (s *Sink) rewind() {
-	s.mu.Lock()
-	bytes := s.progress.Rewind(time.Now(), s.cfg.Hold)
-	s.mu.Unlock()
+	bytes := s.lanes.rewind(time.Now())
 	s.m.rewinds.Inc()
 	if bytes == 0 {
 		return
 	}
 	s.log.Warn("the store may have restarted; what it took last is delivered again",
 		slog.Duration("hold", s.cfg.Hold), slog.Uint64("journal_bytes", bytes))
-	s.work.Signal()
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
 // lagClock knows when the journal reached which position.
@@ -64,10 +65,7 @@ func (s *Sink) lagLoop(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		s.mu.Lock()
-		low, high := s.progress.Low(), s.progress.High()
-		s.mu.Unlock()
-		s.lag.note(low, high)
+		s.lanes.do(func(p *progress.Progress) { s.lag.note(p.Low(), p.High()) })
 		select {
 		case <-ctx.Done():
 			return

@@ -30,10 +30,9 @@ type sinkMetrics struct {
 func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
 	label := fmt.Sprintf("{sink=%q}", s.name)
 	gauge := func(name string, f func() float64) { set.NewGauge(name+label, f) }
-	gauge("penstock_sink_memory_bytes", func() float64 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return float64(s.held())
+	gauge("penstock_sink_memory_bytes", func() (n float64) {
+		s.lanes.do(func(*progress.Progress) { n = float64(s.lanes.held()) })
+		return n
 	})
 	gauge("penstock_sink_memory_limit_bytes", func() float64 { return float64(s.cfg.MemoryBytes) })
 	gauge("penstock_sink_up", func() float64 {
@@ -45,10 +44,9 @@ func newSinkMetrics(s *Sink, set, stages *metrics.Set) *sinkMetrics {
 	gauge("penstock_sink_circuit_state", func() float64 {
 		return map[string]float64{circuitClosed: 0, circuitHalfOpen: 1, circuitOpen: 2}[s.retry.circuit.state()]
 	})
-	gauge("penstock_sink_progress_spans", func() float64 {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return float64(s.progress.Spans())
+	gauge("penstock_sink_progress_spans", func() (n float64) {
+		s.lanes.do(func(p *progress.Progress) { n = float64(p.Spans()) })
+		return n
 	})
 	gauge("penstock_sink_events_in_flight", func() float64 { return float64(s.Ledger().InFlight()) })
 	gauge("penstock_sink_backlog_bytes", func() float64 { return float64(s.State().Backlog) })

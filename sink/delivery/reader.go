@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
 // readPause is how long the reader waits after a read error.
@@ -48,7 +49,7 @@ func (r *reader) next(g event.Range, b *event.Batch) (ok bool, upTo event.Positi
 func (s *Sink) readLoop(ctx context.Context) {
 	r := reader{Log: s.src.Log}
 	for {
-		g, ok := s.awaitGap()
+		g, ok := s.lanes.awaitGap()
 		if !ok {
 			return
 		}
@@ -66,9 +67,7 @@ func (s *Sink) readLoop(ctx context.Context) {
 			r.known = false
 		case upTo > g.From:
 			// Nothing is there: a hole, or records that were damaged.
-			s.mu.Lock()
-			s.progress.Absent(event.Range{From: g.From, To: upTo})
-			s.mu.Unlock()
+			s.lanes.do(func(p *progress.Progress) { p.Absent(event.Range{From: g.From, To: upTo}) })
 		default:
 			// The record has been announced and is not written yet.
 			if err := r.Wait(ctx, g.From); err != nil {
@@ -80,20 +79,6 @@ func (s *Sink) readLoop(ctx context.Context) {
 	}
 }
 
-// awaitGap waits for a gap and for room for what is read from it. It returns
-// false when the sink is closing.
-func (s *Sink) awaitGap() (event.Range, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for !s.closing {
-		if g, ok := s.progress.FirstGap(); ok && s.progress.Backlog().Bytes < s.backlogLimit() && s.held() < s.cfg.MemoryBytes {
-			return g, true
-		}
-		s.work.Wait()
-	}
-	return event.Range{}, false
-}
-
 // readBack takes b, the first record in g, into the backlog's queue, or what
 // the filter lets pass of it. It takes the reference to b, unless it returns
 // false because the first gap is another one by now.
@@ -103,12 +88,7 @@ func (s *Sink) readBack(g event.Range, b *event.Batch) bool {
 	if s.filter != nil {
 		part = s.filter.Apply(b)
 	}
-	s.mu.Lock()
-	ok := s.progress.ReadBack(g, event.Range{From: b.Position, To: b.Next}, part, len(b.Events))
-	if ok && part != nil {
-		s.queued()
-	}
-	s.mu.Unlock()
+	ok := s.lanes.readBack(g, event.Range{From: b.Position, To: b.Next}, part, len(b.Events))
 	switch {
 	case ok && part != b:
 		b.Release() // part, if there is one, has a reference of its own

@@ -169,8 +169,8 @@ func TestCheckpointNeverPassesTheBarrier(t *testing.T) {
 
 // TestFilteredAndAway gives a sink that filters every second record, and whose
 // store is away, a million of them: what is known of them stays small, and
-// each call costs the same at the end as at the beginning (the benchmark of
-// that name tells).
+// each call costs the same at the end as at the beginning, which
+// BenchmarkFilteredAway in bench tells.
 func TestFilteredAndAway(t *testing.T) {
 	t.Parallel()
 	n := 1_000_000
@@ -179,20 +179,12 @@ func TestFilteredAndAway(t *testing.T) {
 	}
 	s, run := newFilteredAway(t)
 	run(n)
-	if got := s.progress.Spans(); got > 300 {
+	if got := s.lanes.progress.Spans(); got > 300 {
 		t.Errorf("%d spans after %d records", got, n)
 	}
 	if l := s.Ledger(); l.Accepted != uint64(n) || l.InFlight()+l.Filtered != uint64(n) {
 		t.Errorf("ledger %+v", l)
 	}
-}
-
-func BenchmarkFilteredAway(b *testing.B) {
-	b.ReportAllocs()
-	_, run := newFilteredAway(b)
-	run(100_000) // the memory is full by then
-	b.ResetTimer()
-	run(b.N)
 }
 
 // newFilteredAway returns a sink as in TestFilteredAndAway, and what gives it

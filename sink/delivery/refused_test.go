@@ -136,7 +136,7 @@ func TestStoreThatRefusesEverything(t *testing.T) {
 }
 
 // TestABadWriteAloneWaitsForProof has a whole write that is refused: it is
-// condemned once the store has taken something else, and not before.
+// dead-lettered once the store has taken something else, and not before.
 func TestABadWriteAloneWaitsForProof(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/sink"
+	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
 // Replayed is what has become of the dead letters in a replay.
@@ -157,9 +158,7 @@ func (r *replay) remove() error {
 	if err := s.letters.remove(r.stored); err != nil {
 		return fmt.Errorf("cannot remove the letters that the store has taken: %w", err)
 	}
-	s.mu.Lock()
-	s.progress.Replayed(len(r.stored))
-	s.mu.Unlock()
+	s.lanes.do(func(p *progress.Progress) { p.Replayed(len(r.stored)) })
 	s.log.Info("dead letters replayed", "letters", len(r.stored))
 	return nil
 }

@@ -165,7 +165,7 @@ func (r *retrier) fail(start time.Time, err error, message string) {
 	if f := r.failing.Load(); f != nil {
 		next.since, next.logged = f.since, f.logged
 	}
-	if next.since == start || start.Sub(next.logged) >= logFailuresEvery {
+	if next.since.Equal(start) || start.Sub(next.logged) >= logFailuresEvery {
 		next.logged = start
 		r.log.Warn(message, "error", err, "since", next.since)
 	}

@@ -15,25 +15,25 @@
 // starves the other. A sink that is away therefore costs disk, and nothing
 // else.
 //
-// Where each record stands is known in one place, the progress.Progress that
-// Sink.mu guards. What a store refuses is looked for inside the write and
+// Where each record stands is known in one place, the progress.Progress of
+// the lanes. What a store refuses is looked for inside the write and
 // becomes a dead letter (bisect.go); what it may have lost is delivered again
 // (checkpoint.go).
 //
-// Begin reading with progress, then Offer, readLoop, writeLoop and checkpoint.
+// Begin reading with progress, then lanes.go, Offer, readLoop, writeLoop and checkpoint.
 package delivery
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/delivery/filter"
 	"github.com/penstock-io/penstock/sink/delivery/progress"
@@ -104,21 +104,13 @@ type Sink struct {
 	m      *sinkMetrics
 	src    Source
 	filter *filter.Matcher // nil if everything passes
+	lanes  *lanes
 	retry  *retrier
 	lost   <-chan struct{} // of a Volatile Writer, else nil
 
 	letters     *deadLetters // nil without Target.DeadLetters
 	checkpoints checkpointer
 	lag         lagClock
-
-	mu       sync.Mutex
-	progress *progress.Progress
-	writing  int64     // bytes that writers hold
-	oldest   time.Time // since when something waits to be written
-	closing  bool
-	ready    sync.Cond // something to write, or closing
-	work     sync.Cond // for the reader: a gap, room for it, or closing
-	ageTimer *time.Timer
 
 	cancelRead  context.CancelFunc // ends the reader and the checkpoints
 	life        context.Context    // ends when the writers have to give up
@@ -129,19 +121,19 @@ type Sink struct {
 
 // New returns a sink that is ready for Offer; Start makes it deliver.
 func New(name string, cfg Config, dst Target, src Source, log *slog.Logger, set *metrics.Set) (*Sink, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, fmt.Errorf("sink %s: %w", name, err)
 	}
-	if err := dst.Filter.Validate(); err != nil {
+	if err := settings.Validate(dst.Filter); err != nil {
 		return nil, fmt.Errorf("sink %s: filter: %w", name, err)
 	}
 	s := &Sink{
-		name:     name,
-		cfg:      cfg,
-		log:      log.With("sink", name),
-		src:      src,
-		filter:   filter.New(dst.Filter),
-		progress: src.Progress,
+		name:   name,
+		cfg:    cfg,
+		log:    log.With("sink", name),
+		src:    src,
+		filter: filter.New(dst.Filter),
+		lanes:  newLanes(cfg, src.Progress),
 	}
 	if v, ok := dst.Writer.(sink.Volatile); ok {
 		s.lost = v.Lost()
@@ -149,7 +141,6 @@ func New(name string, cfg Config, dst Target, src Source, log *slog.Logger, set 
 	if dst.DeadLetters != nil {
 		s.letters = &deadLetters{kept: dst.DeadLetters}
 	}
-	s.ready.L, s.work.L = &s.mu, &s.mu
 	s.life, s.cancelWrite = context.WithCancel(context.Background())
 	s.m = newSinkMetrics(s, set, src.Stages)
 	s.retry = newRetrier(cfg, dst, src.Pool, s.log, s.m)
@@ -181,15 +172,13 @@ func (s *Sink) Offer(b *event.Batch) {
 	part := b
 	// The tail may be on disk, and has to stay there. Then it is filtered
 	// when it is read back.
-	if s.filter != nil && s.mayTake(0) {
+	if s.filter != nil && s.lanes.mayTake() {
 		part = s.filter.Apply(b)
 	}
 	switch {
 	case part == nil:
-		s.mu.Lock()
-		s.progress.Pass(at, len(b.Events))
-		s.mu.Unlock()
-	case !s.take(at, part, len(b.Events), part == b):
+		s.lanes.pass(at, len(b.Events))
+	case !s.lanes.offer(at, part, len(b.Events), part == b):
 		if part != b {
 			part.Release()
 		}
@@ -200,51 +189,8 @@ func (s *Sink) Offer(b *event.Batch) {
 // Skip tells the sink of a journaled record that will not be offered, and how
 // many events it has. The sink reads it back from disk.
 func (s *Sink) Skip(at event.Range, events int) {
-	s.mu.Lock()
-	s.progress.Skip(at, events)
-	s.mu.Unlock()
+	s.lanes.skip(at, events)
 	s.m.skipped.Inc()
-	s.work.Signal()
-}
-
-// mayTake reports whether there is room for a fresh batch of size bytes.
-func (s *Sink) mayTake(size int64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.hasRoom(size)
-}
-
-// take takes part into the fresh queue if there is room, with a reference of
-// its own if retain is set.
-func (s *Sink) take(at event.Range, part *event.Batch, events int, retain bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.hasRoom(int64(part.Size())) {
-		return false
-	}
-	if retain {
-		part.Retain()
-	}
-	s.progress.Offer(at, part, events)
-	s.queued()
-	return true
-}
-
-// hasRoom reports whether the fresh queue may take size more bytes. The caller
-// holds mu.
-func (s *Sink) hasRoom(size int64) bool {
-	fresh, limit := s.progress.Fresh().Bytes, s.freshLimit()
-	if s.progress.Skipping() {
-		// Every time that the tail comes back to memory it leaves a gap on
-		// disk. Half a queue makes few and large ones.
-		if !s.progress.CanResume() {
-			return false
-		}
-		if fresh > 0 {
-			limit /= 2
-		}
-	}
-	return !s.closing && fresh+size <= limit && s.held()+size <= s.cfg.MemoryBytes
 }
 
 // Close stops the reader, writes what is in memory, and persists the
@@ -256,11 +202,7 @@ func (s *Sink) Close(ctx context.Context) (left int, err error) {
 	if s.cancelRead != nil {
 		s.cancelRead()
 	}
-	s.mu.Lock()
-	s.closing = true
-	s.mu.Unlock()
-	s.ready.Broadcast()
-	s.work.Broadcast()
+	s.lanes.close()
 	s.readers.Wait()
 
 	stop := context.AfterFunc(ctx, s.cancelWrite)
@@ -272,10 +214,7 @@ func (s *Sink) Close(ctx context.Context) (left int, err error) {
 		defer s.letters.replaying.Unlock()
 	}
 
-	s.mu.Lock()
-	w, left := s.progress.Requeue()
-	s.mu.Unlock()
-	release(&w)
+	left = s.lanes.requeue()
 	left += int(s.m.abandoned.Load())
 	return left, s.checkpoint(ctx)
 }
@@ -286,71 +225,12 @@ func (s *Sink) Close(ctx context.Context) (left int, err error) {
 // The successor may have it as it is only if it writes to the same place by
 // the same Writer: another Writer has not seen what became of the connections
 // of the first, and has to Rewind it.
-func (s *Sink) Progress() *progress.Progress { return s.progress }
+func (s *Sink) Progress() *progress.Progress { return s.lanes.progress }
 
-// queued notes that something was added to a queue. The caller holds mu.
-func (s *Sink) queued() {
-	if s.oldest.IsZero() {
-		s.oldest = time.Now()
-		s.armAge(s.cfg.BatchAge)
-	}
-	if s.full() {
-		s.ready.Signal()
-	}
-}
-
-// full reports whether what is queued makes a whole write. The caller holds
-// mu.
-func (s *Sink) full() bool {
-	fresh, backlog := s.progress.Fresh(), s.progress.Backlog()
-	return fresh.Bytes+backlog.Bytes >= s.cfg.BatchBytes || fresh.Events+backlog.Events >= s.maxEvents()
-}
-
-// maxEvents returns how many events may go into one write.
-func (s *Sink) maxEvents() int {
-	if s.cfg.MaxEvents == 0 {
-		return math.MaxInt
-	}
-	return s.cfg.MaxEvents
-}
-
-// armAge makes the writers look at the queues when the oldest batch has
-// waited long enough. The caller holds mu.
-func (s *Sink) armAge(d time.Duration) {
-	if s.ageTimer == nil {
-		s.ageTimer = time.AfterFunc(d, s.ready.Signal)
-		return
-	}
-	s.ageTimer.Reset(d)
-}
-
-// held returns the bytes of all batches in memory. The caller holds mu.
-func (s *Sink) held() int64 {
-	return s.progress.Fresh().Bytes + s.progress.Backlog().Bytes + s.writing
-}
-
-// freshLimit is what fresh batches may take of the queues, so that a backlog
-// always finds room too.
-func (s *Sink) freshLimit() int64 {
-	return s.cfg.MemoryBytes - s.backlogLimit()
-}
-
-// backlogLimit is what a backlog may take of the queues. It is at least a
-// batch, so that the largest request fits.
-func (s *Sink) backlogLimit() int64 {
-	return max(int64(float64(s.cfg.MemoryBytes)*(1-s.cfg.FreshShare)), s.cfg.BatchBytes)
-}
-
-func (s *Sink) epoch() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.progress.Epoch()
-}
-
-func release(w *progress.Write) {
-	for i := range w.Entries {
-		w.Entries[i].Batch.Release()
-	}
+// epoch returns how often the store may have restarted.
+func (s *Sink) epoch() (n uint64) {
+	s.lanes.do(func(p *progress.Progress) { n = p.Epoch() })
+	return n
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -15,6 +15,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
@@ -259,11 +260,11 @@ func TestStoreAway(t *testing.T) {
 		for range n / 100 {
 			offer(s, log, pool, 100)
 			time.Sleep(10 * time.Millisecond)
-			s.mu.Lock()
-			if held := s.held(); held > s.cfg.MemoryBytes+64<<10 {
+			s.lanes.mu.Lock()
+			if held := s.lanes.held(); held > s.cfg.MemoryBytes+64<<10 {
 				t.Errorf("holds %d bytes", held)
 			}
-			s.mu.Unlock()
+			s.lanes.mu.Unlock()
 		}
 		if s.Err() == nil {
 			t.Error("a failing store is not reported")
@@ -366,13 +367,13 @@ func TestCloseIsBoundedAndCounts(t *testing.T) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := (Config{}).Validate()
+	err := settings.Validate(Config{})
 	for _, key := range []string{"batch_bytes", "batch_age", "writers", "fresh_share", "sync_interval", "retry_min"} {
 		if err == nil || !strings.Contains(err.Error(), key+": ") {
 			t.Errorf("no fault names %s: %v", key, err)
 		}
 	}
-	if err := DefaultConfig().Validate(); err != nil {
+	if err := settings.Validate(DefaultConfig()); err != nil {
 		t.Errorf("the defaults are invalid: %v", err)
 	}
 }

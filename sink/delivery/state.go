@@ -3,6 +3,7 @@ package delivery
 import (
 	"time"
 
+	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/sink/delivery/progress"
 )
 
@@ -32,15 +33,15 @@ type State struct {
 
 // State returns the sink's state.
 func (s *Sink) State() State {
-	st := State{Circuit: s.retry.circuit.state(), DeadLettered: s.Ledger().DeadLettered}
+	st := State{Circuit: s.retry.circuit.state()}
 	if f := s.retry.failing.Load(); f != nil {
 		st.Err, st.Since = f.err, f.since
 		st.Refusing = s.retry.refusing()
 	}
-	s.mu.Lock()
-	low := s.progress.Low()
-	st.Backlog = s.progress.Undelivered()
-	s.mu.Unlock()
+	var low event.Position
+	s.lanes.do(func(p *progress.Progress) {
+		low, st.Backlog, st.DeadLettered = p.Low(), p.Undelivered(), p.Ledger().DeadLettered
+	})
 	if st.Backlog > 0 {
 		st.Lag = s.lag.of(low)
 	}
@@ -54,8 +55,7 @@ func (s *Sink) Name() string { return s.name }
 func (s *Sink) MemoryLimit() int64 { return s.cfg.MemoryBytes }
 
 // Ledger returns the sink's ledger. It balances at every moment.
-func (s *Sink) Ledger() progress.Ledger {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.progress.Ledger()
+func (s *Sink) Ledger() (l progress.Ledger) {
+	s.lanes.do(func(p *progress.Progress) { l = p.Ledger() })
+	return l
 }

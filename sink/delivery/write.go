@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/sink/delivery/progress"
@@ -45,33 +44,14 @@ func (s *Sink) writeLoop(ctx context.Context) {
 	}
 }
 
-// next waits until a batch is full or old enough and takes its parts into w.
-// It returns false when the sink is closing and everything has been taken.
+// next takes what is to be written next into w. It returns false when the sink
+// is closing and everything has been taken.
 func (s *Sink) next(w *write) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		queued := s.progress.Fresh().Bytes + s.progress.Backlog().Bytes
-		age := time.Since(s.oldest)
-		if s.full() || queued > 0 && (s.closing || age >= s.cfg.BatchAge) {
-			break
-		}
-		if s.closing {
-			return false
-		}
-		if queued > 0 {
-			s.armAge(s.cfg.BatchAge - age)
-		}
-		s.ready.Wait()
+	if !s.lanes.take(&w.Write) {
+		return false
 	}
-	s.progress.Take(&w.Write, progress.Amount{Bytes: s.cfg.BatchBytes, Events: s.maxEvents()}, s.cfg.FreshShare)
 	for i := range w.Entries {
 		w.batches = append(w.batches, w.Entries[i].Batch)
-	}
-	s.writing += w.Bytes
-	s.oldest = time.Time{}
-	if s.progress.Fresh().Bytes+s.progress.Backlog().Bytes > 0 {
-		s.queued()
 	}
 	return true
 }
@@ -93,21 +73,10 @@ func (s *Sink) deliver(ctx context.Context, w *write) verdict {
 // end notes where the entries of w have gone, and releases them. It returns
 // whether the sink is closing.
 func (s *Sink) end(w *write, v verdict) (closing bool) {
-	s.mu.Lock()
-	closing = s.closing
-	if v == finished {
-		// After a rewind they are delivered, and counted, again.
-		s.progress.Finish(&w.Write, w.dead)
-	} else {
-		s.progress.PutBack(&w.Write)
-		if v == gaveUp || closing {
-			s.m.abandoned.Add(int64(w.Events))
-		}
+	closing = s.lanes.end(&w.Write, v == finished, w.dead)
+	if v == gaveUp || v == putBack && closing {
+		s.m.abandoned.Add(int64(w.Events))
 	}
-	s.writing -= w.Bytes
-	s.mu.Unlock()
-	s.work.Signal()
-
 	if v == finished {
 		now := event.Now()
 		for _, b := range w.batches {

@@ -8,7 +8,7 @@ import "testing"
 // grows any more.
 func TestRowsWithoutAllocations(t *testing.T) {
 	batches := fleet(1000, 20_000, 100, 0)
-	w, e := newWindow("iot_"), newEmitter()
+	w, e := newMemtable("iot_"), newEmitter()
 	rows := 0
 	allocs := testing.AllocsPerRun(10, func() {
 		rows = 0

@@ -38,7 +38,7 @@ func BenchmarkRows(b *testing.B) {
 	for _, devices := range []int{1000, 10_000, 100_000} {
 		b.Run(fmt.Sprintf("devices=%d", devices), func(b *testing.B) {
 			batches := fleet(devices, wholeWrites(devices, events), 100, 0)
-			w, e := newWindow(""), newEmitter()
+			w, e := newMemtable(""), newEmitter()
 			rows := 0
 			perWrite := events / 100
 			b.ReportAllocs()

@@ -7,13 +7,13 @@ import (
 )
 
 // buffer holds the events that Write has taken and the engine does not have
-// yet: in one window that takes events, and one that waits for the engine or
+// yet: in one memtable that takes events, and one that waits for the engine or
 // is on its way into it.
 type buffer struct {
 	mu   sync.Mutex
-	open *window // takes events
-	full *window // nil, or what goes to the engine next
-	idle *window // nil while there is a full one
+	open *memtable // takes events
+	full *memtable // nil, or what goes to the engine next
+	idle *memtable // nil while there is a full one
 
 	kick chan struct{} // there is a full one
 	room chan struct{} // there is none any more
@@ -21,8 +21,8 @@ type buffer struct {
 
 func newBuffer(prefix string) *buffer {
 	return &buffer{
-		open: newWindow(prefix),
-		idle: newWindow(prefix),
+		open: newMemtable(prefix),
+		idle: newMemtable(prefix),
 		kick: make(chan struct{}, 1),
 		room: make(chan struct{}, 1),
 	}
@@ -32,7 +32,7 @@ func newBuffer(prefix string) *buffer {
 // engine takes rows.
 const readOnlyInterval = 100 * time.Millisecond
 
-// lock returns with mu held and an open window that has room for an event. It
+// lock returns with mu held and an open memtable that has room for an event. It
 // gives up with what check returns, which it calls now and then, or with
 // ctx's error.
 func (b *buffer) lock(ctx context.Context, check func() error) error {
@@ -65,7 +65,7 @@ func (b *buffer) lock(ctx context.Context, check func() error) error {
 	}
 }
 
-// swap makes the open window the full one, and returns false if there is one
+// swap makes the open memtable the full one, and returns false if there is one
 // already. The caller holds mu.
 func (b *buffer) swap() bool {
 	if b.full != nil {
@@ -76,9 +76,9 @@ func (b *buffer) swap() bool {
 	return true
 }
 
-// take lends the full window, which the caller gives back with done once it
+// take lends the full memtable, which the caller gives back with done once it
 // is in the engine, or nil. With open, the open one will do if it has events.
-func (b *buffer) take(open bool) *window {
+func (b *buffer) take(open bool) *memtable {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.full == nil && open && !b.open.empty() {
@@ -87,7 +87,7 @@ func (b *buffer) take(open bool) *window {
 	return b.full
 }
 
-// done empties the full window.
+// done empties the full memtable.
 func (b *buffer) done() {
 	b.full.reset() // while nobody waits for it
 	b.mu.Lock()

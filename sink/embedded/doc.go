@@ -26,13 +26,13 @@
 //
 // # How it gets there
 //
-// Write gathers events in a window (window.go). When it is full, or every
+// Write gathers events in a memtable (memtable.go). When it is full, or every
 // second, one goroutine gives it to the engine (drain.go), series by series
 // and in the order in which the engine keeps them (order.go): its sort finds
 // its work done, its blocks are long, and it does not look up a name again
-// for each sample. A second window takes events meanwhile. So all the rows of
+// for each sample. A second memtable takes events meanwhile. So all the rows of
 // a second go to the engine on one core, the other is for those who send, and
-// the size of a Write does not matter. What is in a window is in memory only,
+// the size of a Write does not matter. What is in a memtable is in memory only,
 // like what the engine has taken; Sync puts both on disk.
 //
 // # Costs
@@ -57,9 +57,9 @@
 //
 // A Sync takes 21 ms of CPU with 3,000 fresh rows, 0.1 s with 100,000 and
 // 0.2 s with 3 million (BenchmarkSync). It keeps rows from the engine for its
-// second half, but Writes only once both windows are full.
+// second half, but Writes only once both memtables are full.
 //
-// A window takes up to some 60 MiB. The engine's live memory with 300,000
+// A memtable takes up to some 60 MiB. The engine's live memory with 300,000
 // series at 0.6 million rows per second is some 200 MiB, which Go's garbage
 // collector adds to unless it is given a memory limit; Config.MemoryLimit has
 // no say in that.

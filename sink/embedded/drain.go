@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"time"
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmstorage"
@@ -21,7 +22,7 @@ const partRows = (8 << 20) / 48
 var partsAtOnce = max(engineShards/2, 1)
 
 // drain puts into the engine what Write took before the call (with all), or
-// at least a window that is full, and makes it visible to queries.
+// at least a memtable that is full, and makes it visible to queries.
 func (s *Store) drain(all bool) error {
 	s.draining.Lock()
 	defer s.draining.Unlock()
@@ -33,29 +34,29 @@ func (s *Store) drain(all bool) error {
 
 // drainLocked is drain for those who hold draining.
 func (s *Store) drainLocked(all bool) error {
-	if err := s.drainWindow(false); err != nil || !all {
+	if err := s.drainMemtable(false); err != nil || !all {
 		return err
 	}
-	return s.drainWindow(true)
+	return s.drainMemtable(true)
 }
 
-// drainWindow puts the full window into the engine, if there is one; with
+// drainMemtable puts the full memtable into the engine, if there is one; with
 // open, the open one if not.
-func (s *Store) drainWindow(open bool) error {
+func (s *Store) drainMemtable(open bool) error {
 	w := s.buf.take(open)
 	if w == nil {
 		return nil
 	}
-	if err := s.addWindow(w); err != nil {
+	if err := s.addMemtable(w); err != nil {
 		return err
 	}
 	s.buf.done()
 	return nil
 }
 
-// addWindow gives the window to the engine, which copies it. After an error,
+// addMemtable gives the memtable to the engine, which copies it. After an error,
 // which is ErrReadOnly, a part of it is there.
-func (s *Store) addWindow(w *window) error {
+func (s *Store) addMemtable(w *memtable) error {
 	rows := w.sort()
 	s.m.runs.Add(len(w.series))
 	c := cursor{left: rows}
@@ -76,7 +77,7 @@ func (s *Store) addWindow(w *window) error {
 
 // addPart gives the engine n rows from c on, in such a way that its flush
 // finds them in order: each shard gets a stretch of its own.
-func (s *Store) addPart(w *window, c cursor, n int) error {
+func (s *Store) addPart(w *memtable, c cursor, n int) error {
 	shards := len(s.stretches)
 	for i := range s.stretches {
 		from, to := i*n/shards, (i+1)*n/shards
@@ -107,7 +108,7 @@ func (s *Store) addPart(w *window, c cursor, n int) error {
 }
 
 // showInterval is how often new rows go to the engine if they do not fill a
-// window before. They are visible then; within three seconds is promised.
+// memtable before. They are visible then; within three seconds is promised.
 const showInterval = time.Second
 
 // drainLoop puts rows into the engine.
@@ -123,7 +124,7 @@ func (s *Store) drainLoop() {
 		case <-show.C:
 			all = true
 		}
-		if err := s.drain(all); err != nil && err != ErrReadOnly && err != ErrClosed {
+		if err := s.drain(all); err != nil && !errors.Is(err, ErrReadOnly) && !errors.Is(err, ErrClosed) {
 			s.log.Error("cannot add rows to the engine", "error", err)
 		}
 	}

@@ -14,7 +14,7 @@ const maxRows = 8000
 // maxNameBytes bounds the memory of the names of one call's rows.
 const maxNameBytes = 4 << 20
 
-// emitter makes rows of a window's series and adds them to the engine.
+// emitter makes rows of a memtable's series and adds them to the engine.
 type emitter struct {
 	rows  []storage.MetricRow
 	names []byte
@@ -22,16 +22,16 @@ type emitter struct {
 
 func newEmitter() *emitter { return &emitter{rows: make([]storage.MetricRow, 0, maxRows)} }
 
-// cursor is a place among the rows of a sorted window.
+// cursor is a place among the rows of a sorted memtable.
 type cursor struct {
-	series int // index in window.series
+	series int // index in memtable.series
 	member int // and in the members of its group
 	left   int // rows that are still to come
 }
 
 // emit replaces e's rows with the next ones, up to n, but for those whose
 // names would take too much memory, and moves c.
-func (e *emitter) emit(w *window, c *cursor, n int) {
+func (e *emitter) emit(w *memtable, c *cursor, n int) {
 	e.rows, e.names = e.rows[:0], e.names[:0]
 	n = min(n, c.left)
 	for len(e.rows) < n && len(e.names) < maxNameBytes {
@@ -62,7 +62,7 @@ func (e *emitter) emit(w *window, c *cursor, n int) {
 }
 
 // skip moves c over n rows, of which there must be as many.
-func (c *cursor) skip(w *window, n int) {
+func (c *cursor) skip(w *memtable, n int) {
 	for n > 0 {
 		s := &w.series[c.series]
 		g := &w.groups[s.group]

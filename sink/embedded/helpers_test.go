@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -91,7 +92,7 @@ func openIn(t testing.TB, dir string, cfg Config) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Close(); err != nil && err != ErrClosed {
+		if err := s.Close(); err != nil && !errors.Is(err, ErrClosed) {
 			t.Error(err)
 		}
 	})

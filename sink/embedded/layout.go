@@ -11,14 +11,14 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// maxLayouts and maxNames are how many a window remembers for the next ones.
+// maxLayouts and maxNames are how many a memtable remembers for the next ones.
 const (
 	maxLayouts = 4 << 10
 	maxNames   = 4 << 10
 )
 
 // layouts numbers the lists of field names that events come with, and the
-// names in them. They stay from one window to the next, because a fleet has
+// names in them. They stay from one memtable to the next, because a fleet has
 // few of them.
 type layouts struct {
 	prefix string

@@ -13,7 +13,7 @@ func machineMemory() int64 {
 	if err := syscall.Sysinfo(&si); err != nil {
 		return 0
 	}
-	total := int64(uint64(si.Totalram) * uint64(si.Unit))
+	total := int64(uint64(si.Totalram) * uint64(si.Unit)) //nolint:unconvert // Totalram has 32 bits on some machines
 	for _, limit := range []int64{cgroup.GetMemoryLimit(), cgroup.GetHierarchicalMemoryLimit()} {
 		if limit > 0 && limit < total {
 			return limit

@@ -26,7 +26,7 @@ import (
 // metric.
 type place struct {
 	labels uint64 // hashes of the first two labels' values
-	tie    uint64 // of no meaning to the engine, but the same in all windows
+	tie    uint64 // of no meaning to the engine, but the same in all memtables
 	group  uint32
 }
 
@@ -132,7 +132,7 @@ func labelRank(name string) string {
 
 // sort puts the samples of each group side by side, by time, and the series
 // in the engine's order. It returns the number of rows.
-func (w *window) sort() (rows int) {
+func (w *memtable) sort() (rows int) {
 	w.sortSamples()
 	w.places = w.places[:0]
 	for i := range w.groups {
@@ -145,7 +145,7 @@ func (w *window) sort() (rows int) {
 	return len(w.values)
 }
 
-func (w *window) sortSamples() {
+func (w *memtable) sortSamples() {
 	at := uint32(0)
 	for i := range w.groups {
 		w.groups[i].end = at
@@ -172,7 +172,7 @@ func (w *window) sortSamples() {
 
 // listSeries lists the series metric by metric, each with the groups in the
 // order of places.
-func (w *window) listSeries() {
+func (w *memtable) listSeries() {
 	l := &w.layouts
 	// at counts series by metric, and then is where the next one goes.
 	at := slices.Grow(l.at[:0], len(l.names))[:len(l.names)]

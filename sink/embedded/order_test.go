@@ -112,7 +112,7 @@ func TestSkipIsEmit(t *testing.T) {
 		}
 		list = append(list, r)
 	}
-	w, e := newWindow(""), newEmitter()
+	w, e := newMemtable(""), newEmitter()
 	if err := addAll(w, batchOf(list...)[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -136,10 +136,10 @@ func TestSkipIsEmit(t *testing.T) {
 	}
 }
 
-// TestWriteWaitsForTheEngine fills both windows while nothing drains them.
+// TestWriteWaitsForTheEngine fills both memtables while nothing drains them.
 func TestWriteWaitsForTheEngine(t *testing.T) {
 	s := open(t, testConfig())
-	for _, w := range []*window{s.buf.open, s.buf.idle} {
+	for _, w := range []*memtable{s.buf.open, s.buf.idle} {
 		w.maxEvents = 100
 	}
 	start := time.Now().UnixMilli() - 3600_000
@@ -164,8 +164,8 @@ func TestWriteWaitsForTheEngine(t *testing.T) {
 // its pool does.
 func TestNamesOutliveTheirBatch(t *testing.T) {
 	for _, prefix := range []string{"", "iot_"} {
-		w, e := newWindow(prefix), newEmitter()
-		for range 2 { // names stay from one window to the next
+		w, e := newMemtable(prefix), newEmitter()
+		for range 2 { // names stay from one memtable to the next
 			body := []byte("pump.temperature")
 			b := batchOf(reading{device: event.String(body[:4]), ts: 1, values: []event.Field{{Name: event.String(body[5:]), Value: 1}}})
 			if err := addAll(w, b[0]); err != nil {

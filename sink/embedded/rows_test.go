@@ -21,7 +21,7 @@ import (
 // rowsOf returns copies of the rows that the batches make.
 func rowsOf(t testing.TB, prefix string, batches []*event.Batch) []storage.MetricRow {
 	t.Helper()
-	w, e := newWindow(prefix), newEmitter()
+	w, e := newMemtable(prefix), newEmitter()
 	for _, b := range batches {
 		if err := addAll(w, b); err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func rowsOf(t testing.TB, prefix string, batches []*event.Batch) []storage.Metri
 }
 
 // addAll adds all events of b.
-func addAll(w *window, b *event.Batch) error {
+func addAll(w *memtable, b *event.Batch) error {
 	var before *event.Event
 	for i := range b.Events {
 		if !w.add(b, &b.Events[i], before) {
@@ -161,15 +161,15 @@ func TestManyRowsOfOneSeries(t *testing.T) {
 	}
 }
 
-// TestWindowLimits writes more than a window holds, by each of its limits.
-func TestWindowLimits(t *testing.T) {
+// TestMemtableLimits writes more than a memtable holds, by each of its limits.
+func TestMemtableLimits(t *testing.T) {
 	set := metrics.NewSet()
 	s, err := Open(t.TempDir(), testConfig(), slog.New(slog.DiscardHandler), set)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for _, w := range []*window{s.buf.open, s.buf.idle} {
+	for _, w := range []*memtable{s.buf.open, s.buf.idle} {
 		w.maxEvents, w.maxValues, w.maxKeys = 1000, 10_000, 100_000
 	}
 	const events, wideEvents, longEvents = 3500, 400, 300

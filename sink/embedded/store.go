@@ -12,6 +12,8 @@ import (
 
 	"github.com/VictoriaMetrics/VictoriaMetrics/app/vmstorage"
 	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // ErrReadOnly is returned while the disk has less free space than
@@ -58,7 +60,7 @@ type Store struct {
 // Metrics are registered in set once per Open, so a second Open needs another
 // set.
 func Open(dir string, cfg Config, log *slog.Logger, set *metrics.Set) (*Store, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, fmt.Errorf("cannot open the embedded store: %w", err)
 	}
 	cfg = cfg.withDefaults()

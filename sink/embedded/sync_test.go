@@ -107,11 +107,11 @@ func TestSyncDuringTheEnginesOwnFlush(t *testing.T) {
 func TestSyncFailsClosed(t *testing.T) {
 	s := open(t, testConfig())
 	write(t, s, fleet(10, 100, 10, time.Now().UnixMilli()-20_000))
-	real := s.stats
+	inner := s.stats
 	for call := range 2 { // of each Sync that fails
 		calls := 0
 		s.stats = func() (stats, error) {
-			st, err := real()
+			st, err := inner()
 			if calls++; calls > call {
 				return stats{}, errors.New("no such metric")
 			}
@@ -122,7 +122,7 @@ func TestSyncFailsClosed(t *testing.T) {
 			t.Errorf("call %d: Sync returned %v", call, err)
 		}
 	}
-	s.stats = real
+	s.stats = inner
 	if err := s.Sync(t.Context()); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}

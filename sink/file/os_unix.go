@@ -10,7 +10,7 @@ import (
 // inode returns what tells the file from others of its file system, or 0.
 func inode(info fs.FileInfo) uint64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(s.Ino)
+		return s.Ino
 	}
 	return 0
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
 
@@ -124,7 +125,7 @@ func TestCompressionIsResumed(t *testing.T) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := (Config{RotateAge: 1, MaxFiles: 1, MaxBytes: -1}).Validate()
+	err := settings.Validate(Config{RotateAge: 1, MaxFiles: 1, MaxBytes: -1})
 	for _, key := range []string{"path", "rotate_bytes", "rotate_age", "compression", "max_files", "max_bytes"} {
 		if err == nil || !strings.Contains(err.Error(), key+": ") {
 			t.Errorf("no fault names %s: %v", key, err)
@@ -132,7 +133,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 	}
 	cfg := DefaultConfig()
 	cfg.Path = "x"
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		t.Errorf("the defaults with a path: %v", err)
 	}
 }

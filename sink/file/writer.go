@@ -11,6 +11,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink/ndjson"
 )
 
@@ -37,15 +38,15 @@ type Writer struct {
 	buf    []byte
 	closed bool
 
-	stop    context.CancelFunc // ends the keeper
+	stop    context.CancelFunc // ends the tidying
 	rotated chan struct{}      // tells it of a file
-	keeper  sync.WaitGroup
+	tidying sync.WaitGroup
 }
 
 // New returns a writer for the sink of that name. It touches no file yet, so a
 // directory that is missing or full is no error here.
 func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	w := &Writer{
@@ -60,7 +61,7 @@ func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, 
 	w.turn <- struct{}{}
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
-	w.keeper.Go(func() { w.keep(ctx) })
+	w.tidying.Go(func() { w.tidyLoop(ctx) })
 	return w, nil
 }
 
@@ -246,7 +247,7 @@ func (w *Writer) Close() error {
 	}
 	w.closed = true
 	w.stop()
-	w.keeper.Wait()
+	w.tidying.Wait()
 	if w.out == nil {
 		return nil
 	}
@@ -256,7 +257,7 @@ func (w *Writer) Close() error {
 }
 
 type writerMetrics struct {
-	bytes, rotations, syncErrors, removedFiles, removedBytes, keeperErrors *metrics.Counter
+	bytes, rotations, syncErrors, removedFiles, removedBytes, tidyErrors *metrics.Counter
 }
 
 func newWriterMetrics(name string, set *metrics.Set) *writerMetrics {
@@ -267,6 +268,6 @@ func newWriterMetrics(name string, set *metrics.Set) *writerMetrics {
 		syncErrors:   set.NewCounter("penstock_file_sync_errors_total" + label),
 		removedFiles: set.NewCounter("penstock_file_removed_files_total" + label),
 		removedBytes: set.NewCounter("penstock_file_removed_bytes_total" + label),
-		keeperErrors: set.NewCounter("penstock_file_rotated_errors_total" + label),
+		tidyErrors:   set.NewCounter("penstock_file_rotated_errors_total" + label),
 	}
 }

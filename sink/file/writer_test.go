@@ -1,6 +1,7 @@
 package file
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ func TestSameSamplesOut(t *testing.T) {
 					}
 				}
 				if len(files) < 5 {
-					return fmt.Errorf("%d rotated files, %v", len(files), err)
+					return errors.Join(fmt.Errorf("%d rotated files", len(files)), err)
 				}
 				return err
 			})

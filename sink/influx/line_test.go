@@ -16,6 +16,7 @@ import (
 	vm "github.com/VictoriaMetrics/VictoriaMetrics/lib/protoparser/influx"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
@@ -146,7 +147,7 @@ func TestConfigFaults(t *testing.T) {
 	t.Parallel()
 	good := DefaultConfig()
 	good.URL = "http://h"
-	if err := good.Validate(); err != nil {
+	if err := settings.Validate(good); err != nil {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Config){
@@ -165,7 +166,7 @@ func TestConfigFaults(t *testing.T) {
 	} {
 		cfg := good
 		change(&cfg)
-		if err := cfg.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if err := settings.Validate(cfg); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("want %q, got: %v", want, err)
 		}
 	}

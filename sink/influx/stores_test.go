@@ -142,7 +142,7 @@ func TestHostileTags(t *testing.T) {
 }
 
 // TestPartialWrite has InfluxDB refuse one event of several: its neighbours
-// are stored, and the writer says which words condemned it.
+// are stored, and the writer says why.
 func TestPartialWrite(t *testing.T) {
 	t.Parallel()
 	s := sinktest.StartInflux(t, "db")

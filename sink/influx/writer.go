@@ -22,6 +22,7 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/internal/httpclient"
 	"github.com/penstock-io/penstock/internal/secret"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/remote"
 )
@@ -53,7 +54,7 @@ type scratch struct {
 
 // New returns a writer that has not connected yet.
 func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	token, err := secret.New("token", cfg.Token, cfg.TokenFile, httpclient.CheckHeader, log.With("sink", name))
@@ -178,8 +179,8 @@ func (w *Writer) pack(s *scratch, lines []byte) []byte {
 	s.packed.Reset()
 	s.gzip.Reset(&s.packed)
 	// A buffer has no errors.
-	s.gzip.Write(lines)
-	s.gzip.Close()
+	_, _ = s.gzip.Write(lines)
+	_ = s.gzip.Close()
 	return s.packed.Bytes()
 }
 

@@ -8,26 +8,28 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/internal/postgres"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := (Config{Schema: "a b", Table: "A", Connection: postgres.Connection{DSN: "postgres://u:geheim@h:x/d"}}).Validate()
+	err := settings.Validate(Config{Schema: "a b", Table: "A", Connection: postgres.Connection{DSN: "postgres://u:geheim@h:x/d"}})
 	for _, key := range []string{"dsn", "schema", "table", "connections", "timeout", "series_cache"} {
 		if err == nil || !strings.Contains(err.Error(), key+": ") {
 			t.Errorf("no fault names %s: %v", key, err)
 		}
 	}
 	cfg := DefaultConfig()
-	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "dsn: must be set") {
+	if err := settings.Validate(cfg); err == nil || !strings.Contains(err.Error(), "dsn: must be set") {
 		t.Errorf("without url: %v", err)
 	}
 	cfg.DSN = "host=/tmp user=u"
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		t.Errorf("the defaults with a url: %v", err)
 	}
 	cfg.DSN = "postgres://u@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem"
-	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "/nowhere/ca.pem") {
+	if err := settings.Validate(cfg); err == nil || !strings.Contains(err.Error(), "/nowhere/ca.pem") {
 		t.Errorf("a certificate that is missing: %v", err)
 	}
 }
@@ -41,7 +43,7 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 	} {
 		cfg := DefaultConfig()
 		cfg.DSN = url
-		if err := cfg.Validate(); err != nil && (strings.Contains(err.Error(), "geh") || strings.Contains(err.Error(), "heim") || strings.Contains(err.Error(), "eim@")) {
+		if err := settings.Validate(cfg); err != nil && (strings.Contains(err.Error(), "geh") || strings.Contains(err.Error(), "heim") || strings.Contains(err.Error(), "eim@")) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -50,7 +52,7 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 func TestPasswordFromEnvironment(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.DSN = "host=db user=u password=${PENSTOCK_TEST_PASSWORD}"
-	if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "PENSTOCK_TEST_PASSWORD") {
+	if err := settings.Validate(cfg); err == nil || !strings.Contains(err.Error(), "PENSTOCK_TEST_PASSWORD") {
 		t.Errorf("without the variable: %v", err)
 	}
 	t.Setenv("PENSTOCK_TEST_PASSWORD", "geheim")

@@ -97,7 +97,7 @@ func (w *Writer) ask(ctx context.Context, pg *pgconn.PgConn, ids map[string]int6
 	for rows.NextRow() {
 		var id int64
 		if _, err := fmt.Sscan(string(rows.Values()[1]), &id); err != nil {
-			rows.Close()
+			_, _ = rows.Close() // the number is what is wrong
 			return fmt.Errorf("cannot read a series' number: %w", err)
 		}
 		ids[string(rows.Values()[0])] = id

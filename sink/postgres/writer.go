@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Writer writes into one set of tables. It is safe for concurrent use.
@@ -26,13 +27,13 @@ type Writer struct {
 	m    *writerMetrics
 
 	numbers atomic.Pointer[numbers] // nil until the database's state is known
-	windows chan *window            // those that no write uses
+	windows chan *pendingRows       // those that no write uses
 }
 
 // New returns a writer for the sink of that name. It does not connect, so a
 // server that is away is no error here.
 func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	dsn, err := cfg.Open(log.With("sink", name))
@@ -64,7 +65,7 @@ func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, 
 		sql:     newStatements(cfg),
 		pool:    pool,
 		log:     log.With("sink", name),
-		windows: make(chan *window, cfg.Connections),
+		windows: make(chan *pendingRows, cfg.Connections),
 	}
 	w.m = newWriterMetrics(w, set)
 	return w, nil
@@ -82,14 +83,14 @@ func (w *Writer) Write(ctx context.Context, batches []*event.Batch) error {
 		return fmt.Errorf("cannot connect: %w", err)
 	}
 	defer conn.Release() // which closes it if something is left undone
-	var win *window
+	var win *pendingRows
 	select {
 	case win = <-w.windows:
 	default:
-		win = newWindow()
+		win = newPendingRows()
 	}
 	if err := w.write(ctx, conn.Conn().PgConn(), win, batches); err != nil {
-		// The window is left to the garbage collector: after an error pgx may
+		// The pendingRows is left to the garbage collector: after an error pgx may
 		// go on reading from it.
 		return err
 	}
@@ -105,7 +106,7 @@ func (w *Writer) Write(ctx context.Context, batches []*event.Batch) error {
 // state changed below it. Each time somebody has changed series meanwhile.
 const maxMoves = 5
 
-func (w *Writer) write(ctx context.Context, pg *pgconn.PgConn, win *window, batches []*event.Batch) error {
+func (w *Writer) write(ctx context.Context, pg *pgconn.PgConn, win *pendingRows, batches []*event.Batch) error {
 	for range maxMoves {
 		known := w.numbers.Load()
 		if known == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/internal/httpclient"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // maxConnections bounds the connections to the store; a sink has at most 64
@@ -31,7 +32,7 @@ type Client struct {
 
 	http      *http.Client
 	transport *http.Transport
-	witness   *witness
+	restarts  *restartDetector
 
 	requests, bytes *metrics.Counter
 }
@@ -40,33 +41,33 @@ type Client struct {
 // needs of the environment and of files must be there, though. Its metrics are
 // registered in set.
 func New(sinkName string, cfg Config, log *slog.Logger, set *metrics.Set) (*Client, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	u, err := httpclient.ParseURL(cfg.URL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("url: %w", err)
 	}
 	credentials, err := cfg.Credentials(log.With("sink", sinkName))
-	settings, err2 := cfg.TLS.Config()
+	tlsConfig, err2 := cfg.TLS.Config()
 	if err := errors.Join(err, err2); err != nil {
 		return nil, err
 	}
-	c := &Client{url: u, timeout: cfg.Timeout, credentials: credentials, witness: newWitness()}
+	c := &Client{url: u, timeout: cfg.Timeout, credentials: credentials, restarts: newRestartDetector()}
 	c.requests = set.NewCounter(fmt.Sprintf("penstock_sink_requests_total{sink=%q}", sinkName))
 	c.bytes = set.NewCounter(fmt.Sprintf("penstock_sink_request_bytes_total{sink=%q}", sinkName))
 	c.transport = &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         c.witness.dial,
-		TLSClientConfig:     settings,
+		DialContext:         c.restarts.dial,
+		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: 10 * time.Second,
-		// Where the store sends them; what is sent is compressed by the rooms.
+		// Where the store sends them; what is sent is compressed by the stores' packages.
 		DisableCompression:     true,
 		MaxConnsPerHost:        maxConnections,
 		MaxIdleConnsPerHost:    maxConnections,
 		MaxResponseHeaderBytes: 64 << 10,
 		WriteBufferSize:        64 << 10,
-		// An idle connection is what the witness watches: the store may end
+		// An idle connection is what the detector watches: the store may end
 		// it, we do not.
 		IdleConnTimeout: 0,
 	}
@@ -84,7 +85,7 @@ func (c *Client) URL() *url.URL {
 }
 
 // Lost returns the channel of sink.Volatile.
-func (c *Client) Lost() <-chan struct{} { return c.witness.lost }
+func (c *Client) Lost() <-chan struct{} { return c.restarts.lost }
 
 // errInDoubt is the end of a request whose success may not have survived it.
 var errInDoubt = errors.New("the store broke a connection while it took the write, which is sent again")
@@ -98,7 +99,7 @@ var errInDoubt = errors.New("the store broke a connection while it took the writ
 func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	generation := c.witness.generation.Load()
+	generation := c.restarts.generation.Load()
 	var used *conn
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
 		under := info.Conn
@@ -123,7 +124,7 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 	c.credentials.Apply(req)
 	c.requests.Inc()
 	c.bytes.Add(len(body))
-	defer c.witness.watch()()
+	defer c.restarts.watch()()
 	resp, err := c.http.Do(req.WithContext(ctx))
 	defer func() {
 		// The transport may still read what the caller wants back.
@@ -144,7 +145,7 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 	if err := c.verdict(target, resp); err != nil {
 		return err
 	}
-	if c.witness.generation.Load() != generation {
+	if c.restarts.generation.Load() != generation {
 		return errInDoubt
 	}
 	return nil
@@ -154,5 +155,5 @@ func (c *Client) Post(ctx context.Context, target *url.URL, header http.Header, 
 // request may be on its way.
 func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
-	c.witness.close()
+	c.restarts.close()
 }

@@ -20,6 +20,8 @@ import (
 
 	"github.com/penstock-io/penstock/internal/httpclient"
 	"github.com/penstock-io/penstock/sink"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // serve starts a server until the test ends.
@@ -147,7 +149,7 @@ func TestSecretsStayHidden(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"http://u:hunter2@host/", "ht tp://hunter2", "hunter2"} {
-		if err := (Config{URL: url, Config: httpclient.DefaultConfig()}).Validate(); err == nil || strings.Contains(err.Error(), "hunter2") {
+		if err := settings.Validate(Config{URL: url, Config: httpclient.DefaultConfig()}); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -268,7 +270,7 @@ func TestConfigFaults(t *testing.T) {
 	t.Parallel()
 	good := DefaultConfig()
 	good.URL = "https://store.example/api/v1/write"
-	if err := good.Validate(); err != nil {
+	if err := settings.Validate(good); err != nil {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Config){

@@ -1,9 +1,8 @@
 package remote
 
 import (
-	"errors"
-
 	"github.com/penstock-io/penstock/internal/httpclient"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Config holds the settings of a connection to a store behind HTTP. Stores
@@ -16,11 +15,12 @@ type Config struct {
 }
 
 // DefaultConfig returns the settings that need nothing but a URL.
-func DefaultConfig() Config { return Config{Config: httpclient.DefaultConfig()} }
+func DefaultConfig() Config { return settings.Default[Config]() }
 
-// Validate returns all faults of the settings, joined. It does not look at
-// files or at the environment; New does.
-func (c Config) Validate() error {
-	_, err := httpclient.ParseURL(c.URL)
-	return errors.Join(err, c.Config.Validate())
+// Check notes what no tag says. It does not look at files or at the
+// environment; New does.
+func (c Config) Check(f *settings.Faults) {
+	if _, err := httpclient.ParseURL(c.URL); err != nil {
+		f.Add("url", "%s", err)
+	}
 }

@@ -1,5 +1,5 @@
 // Package remote is what stores behind HTTP share: a client with their
-// authentication, the meaning of their status codes, and a witness of their
+// authentication, the meaning of their status codes, and a detector of their
 // restarts.
 //
 // # Who is let in
@@ -23,5 +23,5 @@
 //
 // A store that flushes later loses in a crash what it has acknowledged, and
 // nobody says so. But a process that ends breaks its connections, so the
-// client watches those: see witness.
+// client watches those: see restartDetector.
 package remote

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -9,54 +8,39 @@ import (
 	"unicode/utf8"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 )
 
 // LabelConfig holds the settings of what labels a store gets, and of what it
-// would drop behind a 2xx. Rooms embed it in theirs.
+// would drop behind a 2xx: by default, what VictoriaMetrics takes. Sinks embed
+// it in their settings.
 type LabelConfig struct {
 	Labels map[string]string `yaml:"labels" help:"Labels of everything that goes to this store. They win over those of the same name."`
 
-	MaxLabels     int           `yaml:"max_labels" default:"40" help:"Labels of one series, with its name, beyond which an event becomes a dead letter. VictoriaMetrics drops such samples without a word; its flag is -maxLabelsPerTimeseries."`
-	MaxLabelBytes int           `yaml:"max_label_bytes" unit:"bytes" default:"4096" help:"Length of a label's value beyond which an event becomes a dead letter. VictoriaMetrics drops such samples without a word; its flag is -maxLabelValueLen."`
-	MaxAge        time.Duration `yaml:"max_age" default:"0" help:"Age beyond which an event becomes a dead letter. Set it to what the store keeps: VictoriaMetrics drops what is older than its -retentionPeriod (a month by default) without a word. 0 sends everything."`
+	MaxLabels     int           `yaml:"max_labels" default:"40" min:"2" max:"1000" help:"Labels of one series, with its name, beyond which an event becomes a dead letter. VictoriaMetrics drops such samples without a word; its flag is -maxLabelsPerTimeseries."`
+	MaxLabelBytes int           `yaml:"max_label_bytes" unit:"bytes" default:"4096" min:"128" max:"64KiB" help:"Length of a label's value beyond which an event becomes a dead letter. VictoriaMetrics drops such samples without a word; its flag is -maxLabelValueLen."`
+	MaxAge        time.Duration `yaml:"max_age" default:"0" zero:"everything is sent" min:"0" help:"Age beyond which an event becomes a dead letter. Set it to what the store keeps: VictoriaMetrics drops what is older than its -retentionPeriod (a month by default) without a word."`
 }
 
 // maxLabelName is the longest name of a label that VictoriaMetrics takes by
 // default, in bytes.
 const maxLabelName = 256
 
-// DefaultLabelConfig returns what VictoriaMetrics takes by default.
-func DefaultLabelConfig() LabelConfig {
-	return LabelConfig{MaxLabels: 40, MaxLabelBytes: 4096}
-}
-
 var labelForm = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// Validate returns all faults of the settings, joined.
-func (c LabelConfig) Validate() error {
-	var errs []error
-	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+// Check notes what no tag says.
+func (c LabelConfig) Check(f *settings.Faults) {
 	for name, value := range c.Labels {
 		switch {
 		case !labelForm.MatchString(name) || strings.HasPrefix(name, "__") || len(name) > maxLabelName:
-			fault("labels.%s: the name must match [A-Za-z_][A-Za-z0-9_]*, without a leading __", name)
+			f.Add("labels."+name, "the name must match [A-Za-z_][A-Za-z0-9_]*, without a leading __")
 		case name == "device":
-			fault("labels.device: is the device's own name")
+			f.Add("labels.device", "is the device's own name")
 		case value == "" || !utf8.ValidString(value) || len(value) > c.MaxLabelBytes:
-			fault("labels.%s: the value must be 1 to %d bytes of UTF-8", name, c.MaxLabelBytes)
+			f.Add("labels."+name, "the value must be 1 to %d bytes of UTF-8", c.MaxLabelBytes)
 		}
 	}
-	if c.MaxLabels < 2 || c.MaxLabels > 1000 {
-		fault("max_labels: must be between 2 and 1000, got %d", c.MaxLabels)
-	}
-	if c.MaxLabelBytes < 128 || c.MaxLabelBytes > 64<<10 {
-		fault("max_label_bytes: must be between 128 and 64KiB, got %d", c.MaxLabelBytes)
-	}
-	if c.MaxAge < 0 {
-		fault("max_age: must not be negative, got %s", c.MaxAge)
-	}
-	return errors.Join(errs...)
 }
 
 // Oldest returns the timestamp before which events are refused, in

@@ -48,7 +48,7 @@ func (c *Client) verdict(target *url.URL, resp *http.Response) error {
 		return &sink.Busy{After: retryAfter(resp.Header, time.Now()), Err: err}
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		// A proxy says that the store is not there.
-		c.witness.saw()
+		c.restarts.saw()
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		if to, parseErr := target.Parse(resp.Header.Get("Location")); parseErr == nil {
 			err = fmt.Errorf("%w: redirects are not followed; the url may have to be that of %s", err, httpclient.Place(to))

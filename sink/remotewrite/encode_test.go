@@ -125,7 +125,7 @@ func TestManyFields(t *testing.T) {
 }
 
 // TestLargeWritesAreSplit sends a write in requests within the bound, and one
-// that is larger than a window.
+// that is larger than a pendingSeries.
 func TestLargeWritesAreSplit(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UnixMilli()
@@ -154,7 +154,7 @@ func TestLargeWritesAreSplit(t *testing.T) {
 	}
 }
 
-// TestLargeWritesInWindows has writes that are larger than a window.
+// TestLargeWritesInWindows has writes that are larger than a pendingSeries.
 func TestLargeWritesInWindows(t *testing.T) {
 	t.Parallel()
 	batches := fleet(1000, 10_000, 100, time.Now().UnixMilli(), sites(t))
@@ -165,7 +165,7 @@ func TestLargeWritesInWindows(t *testing.T) {
 			return decode(got, plain)
 		})
 		s := w.take()
-		s.window.maxShapes, s.window.maxSamples = limits[0], limits[1]
+		s.pendingSeries.maxShapes, s.pendingSeries.maxSamples = limits[0], limits[1]
 		w.give(s)
 		if err := w.Write(t.Context(), batches); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink"
 	"github.com/penstock-io/penstock/sink/remote"
 )
@@ -38,17 +39,17 @@ var _ sink.Volatile = (*Writer)(nil)
 
 // scratch is the memory of one Write.
 type scratch struct {
-	window  *window
-	encoder encoder
-	plain   []byte // the request that is being made
-	packed  []byte
-	samples int // in plain
-	zstd    *zstd.Encoder
+	pendingSeries *pendingSeries
+	encoder       encoder
+	plain         []byte // the request that is being made
+	packed        []byte
+	samples       int // in plain
+	zstd          *zstd.Encoder
 }
 
 // New returns a writer that has not connected yet.
 func New(name string, cfg Config, log *slog.Logger, set *metrics.Set) (*Writer, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := settings.Validate(cfg); err != nil {
 		return nil, err
 	}
 	client, err := remote.New(name, cfg.Config, log, set)
@@ -92,7 +93,7 @@ func (w *Writer) Close() error {
 	w.client.Close()
 	for _, s := range w.free {
 		if s.zstd != nil {
-			s.zstd.Close()
+			_ = s.zstd.Close() // it writes nowhere
 		}
 	}
 	w.free = nil
@@ -114,14 +115,14 @@ func (w *Writer) Write(ctx context.Context, batches []*event.Batch) error {
 			if e.Timestamp < oldest {
 				return w.cfg.RefuseOld(e)
 			}
-			if err := s.window.add(b, e); err != nil {
+			if err := s.pendingSeries.add(b, e); err != nil {
 				return err
 			}
-			if s.window.full() {
+			if s.pendingSeries.full() {
 				if err := w.send(ctx, s); err != nil {
 					return err
 				}
-				s.window.reset()
+				s.pendingSeries.reset()
 			}
 		}
 	}
@@ -140,15 +141,15 @@ func (w *Writer) Check(ctx context.Context) error {
 	return w.transmit(ctx, s2.EncodeSnappy(nil, nil))
 }
 
-// send sends what is in the window, in as many requests as it takes.
+// send sends what is in the pendingSeries, in as many requests as it takes.
 func (w *Writer) send(ctx context.Context, s *scratch) error {
-	s.window.sort()
+	s.pendingSeries.sort()
 	s.plain, s.samples = s.plain[:0], 0
-	for i := range s.window.series {
-		x := &s.window.series[i]
-		g := &s.window.groups[x.group]
-		before, after := s.window.labels[g.labels:g.name], s.window.labels[g.name:g.end]
-		samples := s.window.members(x)
+	for i := range s.pendingSeries.series {
+		x := &s.pendingSeries.series[i]
+		g := &s.pendingSeries.groups[x.group]
+		before, after := s.pendingSeries.labels[g.labels:g.name], s.pendingSeries.labels[g.name:g.end]
+		samples := s.pendingSeries.members(x)
 		for len(samples) > 0 {
 			n := min(len(samples), maxRun)
 			if len(s.plain) > 0 && len(s.plain)+s.encoder.size(len(before)+len(after), x.name, n) > int(w.cfg.MaxRequestBytes) {
@@ -193,7 +194,7 @@ func (w *Writer) take() *scratch {
 		w.free = w.free[:n-1]
 		return s
 	}
-	s := &scratch{window: newWindow(remote.NewMerger(w.cfg.LabelConfig)), encoder: encoder{prefix: w.cfg.MetricPrefix}}
+	s := &scratch{pendingSeries: newPendingSeries(remote.NewMerger(w.cfg.LabelConfig)), encoder: encoder{prefix: w.cfg.MetricPrefix}}
 	if w.cfg.Compression == compressZstd {
 		// The options are right, so there is no error.
 		s.zstd, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderCRC(false))
@@ -202,7 +203,7 @@ func (w *Writer) take() *scratch {
 }
 
 func (w *Writer) give(s *scratch) {
-	s.window.reset()
+	s.pendingSeries.reset()
 	w.mu.Lock()
 	w.free = append(w.free, s)
 	w.mu.Unlock()

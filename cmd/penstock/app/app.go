@@ -6,6 +6,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,10 +21,13 @@ import (
 	"github.com/penstock-io/penstock/cmd/penstock/ops"
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
+	"github.com/penstock-io/penstock/ingest/access"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/ingest/fair"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/limit"
 	"github.com/penstock-io/penstock/sink/embedded"
 )
 
@@ -38,6 +42,9 @@ type App struct {
 	journal *journal.Journal
 	table   *enrich.Table
 	intake  *ingest.Intake
+	access  *access.Access // nil without a source of keys
+	limits  *limit.Limits
+	shares  *fair.Shares // nil without a source of keys
 	sinks   *sinkSet
 	devices *httpapi.Server
 	ops     *http.Server
@@ -68,8 +75,17 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if err := a.openStorage(); err != nil {
 		return nil, err
 	}
+	if err := a.openAccess(); err != nil {
+		return nil, err
+	}
+	if a.limits, err = limit.New(cfg.RateLimits, log, a.set); err != nil {
+		return nil, fmt.Errorf("rate_limits: %w", err)
+	}
+	if a.access != nil {
+		a.shares = fair.New(a.journal, a.set)
+	}
 	pool := &event.Pool{}
-	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, a.journal.Tail(), a.set)
+	a.intake, err = ingest.New(cfg.Pool, a.journal, a.table, a.screening(), a.journal.Tail(), a.set)
 	if err != nil {
 		return nil, fmt.Errorf("pool: %w", err)
 	}
@@ -80,7 +96,8 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if cfg.Store.Enabled && (limits.MaxPast == 0 || limits.MaxPast > cfg.Store.Retention) {
 		limits.MaxPast = cfg.Store.Retention
 	}
-	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), dialects(cfg, limits), a.intake, pool, log, a.set)
+	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), dialects(cfg, limits), a.intake, a.authenticator(), pool, log, a.set)
+	a.devices.SetShares(a.shares)
 	a.accepted = a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
 	a.ops = ops.New(a.service(), log)
 	a.registerLedger()
@@ -99,6 +116,34 @@ func (a *App) listen() (err error) {
 	}
 	a.closers = append(a.closers, a.opsLn.Close)
 	return nil
+}
+
+// openAccess reads the keys, if there is a source of them.
+func (a *App) openAccess() (err error) {
+	if !a.cfg.Access.Enabled() {
+		return nil
+	}
+	a.access, err = access.New(context.Background(), a.cfg.Access, a.log, a.set)
+	return err
+}
+
+// screening is what is asked about each batch. What is not configured asks
+// nothing.
+func (a *App) screening() (s ingest.Screening) {
+	if a.access != nil {
+		s.Who = a.access
+		s.Journaled = a.shares
+	}
+	s.HowMuch = a.limits
+	return s
+}
+
+// authenticator tells who sends; nil lets in everybody.
+func (a *App) authenticator() httpapi.Authenticator {
+	if a.access == nil {
+		return nil
+	}
+	return a.access
 }
 
 // openStorage opens what lies in the data directory, and the enrichment

@@ -21,6 +21,12 @@ func (a *App) service() ops.Service {
 		Orphans:       a.sinks.orphans,
 		Forget:        a.sinks.forget,
 	}
+	if a.access != nil {
+		s.OpenMetrics = a.cfg.Access.OpenMetrics
+		if a.cfg.Access.OperatorNeedsKeys() {
+			s.Access = a.access
+		}
+	}
 	if a.store != nil {
 		s.Queries = a.store.Handler()
 	}
@@ -60,6 +66,9 @@ func (a *App) checks() []ops.Check {
 	}
 	if a.store != nil {
 		all = append(all, ops.Check{Name: "store", Err: a.store.Ready()})
+	}
+	if a.access != nil {
+		all = append(all, ops.Check{Name: "access", Err: a.access.Err()})
 	}
 	if reload := a.reloads.get(); reload.LastError != "" {
 		all = append(all, ops.Check{Name: "configuration", Err: errors.New(reload.LastError)})

@@ -10,6 +10,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/penstock-io/penstock/cmd/penstock/config"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // reloads is the configuration in effect and how the last attempt to change
@@ -69,7 +70,10 @@ func (r *reloads) get() ReloadStatus {
 
 // live reports whether a setting takes effect without a restart.
 func live(key string) bool {
-	for _, section := range []string{"sinks", "delivery", "shutdown_timeout", "drain_delay", "log.level"} {
+	if key == "rate_limits.max_devices" || key == "rate_limits.max_tenants" {
+		return false
+	}
+	for _, section := range []string{"sinks", "delivery", "rate_limits", "shutdown_timeout", "drain_delay", "log.level"} {
 		if key == section || strings.HasPrefix(key, section+".") {
 			return true
 		}
@@ -92,9 +96,11 @@ func (a *App) Reload(ctx context.Context, load func() (config.Config, error)) (c
 	}
 	// With the settings that the process began with: what needs a restart
 	// needs it until the restart, or until it is as it was.
-	needRestart := config.Changed(a.cfg, next)
+	needRestart := settings.Changed(a.cfg, next)
 	now := a.cfg
 	now.Sinks, now.Delivery = next.Sinks, next.Delivery
+	now.RateLimits = next.RateLimits
+	now.RateLimits.MaxDevices, now.RateLimits.MaxTenants = a.cfg.RateLimits.MaxDevices, a.cfg.RateLimits.MaxTenants
 	now.ShutdownTimeout, now.DrainDelay, now.Log.Level = next.ShutdownTimeout, next.DrainDelay, next.Log.Level
 	var stay []string
 	for _, key := range needRestart {
@@ -102,12 +108,15 @@ func (a *App) Reload(ctx context.Context, load func() (config.Config, error)) (c
 			stay = append(stay, key)
 		}
 	}
-	if err := now.Validate(); err != nil {
+	if err := settings.Validate(now); err != nil {
 		return r.refuse(fmt.Errorf("the configuration is valid only after a restart: %w", err))
 	}
 	done, err := a.sinks.apply(ctx, a.wanted(now))
 	if err != nil {
 		return r.refuse(err)
+	}
+	if err := a.limits.Set(now.RateLimits); err != nil { // it was valid above
+		return r.refuse(fmt.Errorf("rate_limits: %w", err))
 	}
 	if len(stay) > 0 {
 		a.log.Warn("settings have changed that take effect with the next start only", "keys", strings.Join(stay, " "))
@@ -127,7 +136,7 @@ func (r *reloads) refuse(err error) (config.Config, error) {
 func (r *reloads) accept(cfg config.Config, needRestart []string) config.Config {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(config.Changed(r.cfg, cfg)) == 0 {
+	if len(settings.Changed(r.cfg, cfg)) == 0 {
 		r.unchanged.Inc()
 	} else {
 		r.ok.Inc()

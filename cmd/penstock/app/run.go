@@ -28,6 +28,9 @@ func (a *App) Run(ctx context.Context) error {
 	}
 
 	run("enrichment", func() error { return a.table.Run(background) })
+	if a.access != nil {
+		running.Go(func() { a.access.Run(background) })
+	}
 	run("operator's listener", func() error {
 		if err := a.ops.Serve(a.opsLn); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -1,35 +1,26 @@
-// Package config puts the settings of all components together and fills them
-// from four layers, each over the one before: defaults, a YAML file,
-// environment variables, flags.
-//
-// The components own their Config structs; this package only aggregates and
-// fills them. Everything it knows about a setting it reads off the struct
-// field: `yaml` gives the key, `help` and `unit` the reference, `default` the
-// value of a new list element, `secret:"true"` hides the value from print,
-// `when` names the value of the key `type` beside it with which it counts.
-//
-// The file is mapped by a walk over goccy/go-yaml's syntax tree rather than by
-// a decoder, because the decoders at hand stop at the first fault or lose the
-// line that it stands in, and here every fault of all layers is reported at
-// once, with its place.
+// Package config is the list of all settings: it puts the Config structs of the
+// components together, and says what they must be to one another. How such
+// structs are filled, printed and described is the affair of internal/settings.
 package config
 
 import (
-	"errors"
-	"fmt"
+	_ "embed" // for the first part of the reference
 	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
+	"github.com/penstock-io/penstock/ingest/access"
 	"github.com/penstock-io/penstock/ingest/decode"
-	"github.com/penstock-io/penstock/ingest/dialect/influx"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
+	"github.com/penstock-io/penstock/ingest/limit"
+	"github.com/penstock-io/penstock/internal/settings"
+	"github.com/penstock-io/penstock/internal/settings/layers"
 	"github.com/penstock-io/penstock/sink/deadletter"
 	"github.com/penstock-io/penstock/sink/delivery"
-	"github.com/penstock-io/penstock/sink/embedded"
 )
 
 // Config holds every setting of `penstock serve`. Its top-level struct fields
@@ -40,7 +31,7 @@ type Config struct {
 
 	// OpsListen is the address of the operator's listener. Whoever reaches it
 	// can read everything that is stored.
-	OpsListen string `yaml:"ops_listen" default:"127.0.0.1:8081" help:"Address of the operator's listener (metrics, health, queries, vmui, profiles), host:port. It has no authentication: keep it on loopback or behind a proxy."`
+	OpsListen string `yaml:"ops_listen" default:"127.0.0.1:8081" help:"Address of the operator's listener (metrics, health, queries, vmui, profiles), host:port. Beyond loopback it needs keys with roles, see access.operator."`
 
 	// DataDir holds everything that survives a restart. It is created if it
 	// is missing.
@@ -48,17 +39,19 @@ type Config struct {
 
 	// ShutdownTimeout bounds a graceful shutdown. What is not done by then is
 	// counted and, where there is a journal, stays in it.
-	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" help:"Longest time that a graceful shutdown may take. What is not delivered by then is counted and logged."`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" default:"30s" min:"1ms" help:"Longest time that a graceful shutdown may take. What is not delivered by then is counted and logged."`
 
 	// DrainDelay is how long a shutdown waits before the devices' listener
 	// drains; 0 is not at all. It comes before ShutdownTimeout begins.
-	DrainDelay time.Duration `yaml:"drain_delay" default:"0s" help:"How long devices are still served after SIGTERM while /readyz answers 503, so that a load balancer sees it and sends them elsewhere. It comes before shutdown_timeout begins. 0 drains at once."`
+	DrainDelay time.Duration `yaml:"drain_delay" default:"0s" min:"0" help:"How long devices are still served after SIGTERM while /readyz answers 503, so that a load balancer sees it and sends them elsewhere. It comes before shutdown_timeout begins. 0 drains at once."`
 
 	Log Log `yaml:"log" help:"The program's own log, on standard error."`
 
+	Access      access.Config     `yaml:"access" help:"Who may send, and who may look. Without a source of keys everybody may, which is for loopback only."`
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
 	Dialects    Dialects          `yaml:"dialects" help:"The wire forms of other systems that the devices' listener takes."`
+	RateLimits  limit.Config      `yaml:"rate_limits" help:"How much tenants and devices may send. Nothing is limited by default. Changes take effect while the service runs."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
 	Pool        ingest.Config     `yaml:"pool" help:"The workers between the journal and the sinks."`
 	Enrichment  enrich.Config     `yaml:"enrichment" help:"Labels that are added to events by their device."`
@@ -71,90 +64,84 @@ type Config struct {
 // Log says how much is logged and in which form.
 type Log struct {
 	// Level is debug, info, warn or error.
-	Level string `yaml:"level" default:"info" help:"Least severity that is logged: debug, info, warn or error."`
+	Level string `yaml:"level" default:"info" oneof:"debug,info,warn,error" help:"Least severity that is logged."`
 
 	// Format is text or json.
-	Format string `yaml:"format" default:"text" help:"Form of a log line: text (key=value) or json."`
+	Format string `yaml:"format" default:"text" oneof:"text,json" help:"Form of a log line: text (key=value) or json."`
 }
+
+// EnvFile names the configuration file where no flag does.
+const EnvFile = "PENSTOCK_CONFIG"
+
+var schema = layers.Schema{EnvPrefix: "PENSTOCK_", EnvFile: EnvFile}
 
 // Default returns the configuration of a bare `penstock serve`.
-func Default() Config {
-	return Config{
-		Listen:          "127.0.0.1:8080",
-		OpsListen:       "127.0.0.1:8081",
-		DataDir:         "./penstock-data",
-		ShutdownTimeout: 30 * time.Second,
-		Log:             Log{Level: "info", Format: "text"},
+func Default() Config { return settings.Default[Config]() }
 
-		HTTP:        httpapi.DefaultConfig(),
-		Limits:      decode.DefaultConfig(),
-		Dialects:    Dialects{Influx: influx.DefaultConfig()},
-		Journal:     journal.DefaultConfig(),
-		Pool:        ingest.DefaultConfig(),
-		Enrichment:  enrich.DefaultConfig(),
-		Delivery:    delivery.DefaultConfig(),
-		Store:       Store{Enabled: true, Config: embedded.DefaultConfig()},
-		DeadLetters: deadletter.DefaultConfig(),
+// Load fills a Config from all layers and validates it. The error is of type
+// settings.Faults and holds everything that is wrong in any of them; the
+// Config is then of no use.
+func Load(from layers.Sources) (Config, layers.Origins, error) {
+	cfg := Default()
+	origins, err := schema.Load(&cfg, from)
+	if err != nil {
+		return Config{}, nil, err
 	}
+	return cfg, origins, nil
 }
 
-// maxFuture is how far ahead of the clock VictoriaMetrics' engine takes
-// samples (its -futureRetention); what is beyond it drops without a word.
-const maxFuture = 48 * time.Hour
+//go:embed intro.md
+var intro string
 
-// Validate reports all faults of all sections, joined. Each names its key by
-// the full path.
-func (c Config) Validate() error {
-	var errs []error
-	errs = append(errs,
-		checkAddress("listen", c.Listen),
-		checkAddress("ops_listen", c.OpsListen),
-	)
+// Reference returns the page docs/configuration.md.
+func Reference() string { return layers.Markdown(intro, schema.Reference(Default())) }
+
+// Check notes what the sections must be to one another.
+func (c Config) Check(f *settings.Faults) {
+	checkAddress(f, "listen", c.Listen)
+	checkAddress(f, "ops_listen", c.OpsListen)
 	if _, port, err := net.SplitHostPort(c.Listen); err == nil && port != "0" && c.Listen == c.OpsListen {
-		errs = append(errs, fmt.Errorf("ops_listen: must differ from listen, both are %s", c.Listen))
+		f.Add("ops_listen", "must differ from listen, both are %s", c.Listen)
 	}
+	c.checkExposure(f)
 	if c.DataDir == "" {
-		errs = append(errs, errors.New("data_dir: must name a directory"))
+		f.Add("data_dir", "must name a directory")
 	}
-	if c.ShutdownTimeout <= 0 {
-		errs = append(errs, fmt.Errorf("shutdown_timeout: must be more than 0, got %s", c.ShutdownTimeout))
-	}
-	if c.DrainDelay < 0 {
-		errs = append(errs, fmt.Errorf("drain_delay: must not be negative, got %s", c.DrainDelay))
-	}
-	if c.Limits.MaxFuture > maxFuture {
-		errs = append(errs, fmt.Errorf("limits.max_future: must be at most %s, because the store takes nothing further ahead, got %s", maxFuture, c.Limits.MaxFuture))
-	}
-	for _, s := range sections(c) {
-		errs = append(errs, prefixed(s.name+".", s.Validate()))
-	}
-	errs = append(errs, c.validateSinks())
-	return errors.Join(errs...)
+	c.checkSinks(f)
 }
 
-// Validate reports what is wrong with the log's settings.
-func (l Log) Validate() error {
-	var errs []error
-	switch l.Level {
-	case "debug", "info", "warn", "error":
-	default:
-		errs = append(errs, fmt.Errorf("level: must be debug, info, warn or error, got %q", l.Level))
+// checkExposure notes that a listener would serve whoever comes by from
+// elsewhere, unless that was said.
+func (c Config) checkExposure(f *settings.Faults) {
+	if c.Access.Enabled() {
+		return
 	}
-	switch l.Format {
-	case "text", "json":
-	default:
-		errs = append(errs, fmt.Errorf("format: must be text or json, got %q", l.Format))
+	const mend = "is not loopback, and nothing says who may use it; make keys with `penstock key create --keys-file FILE` and set access.keys_file to it, or set"
+	if !isLoopback(c.Listen) && !c.Access.Anonymous {
+		f.Add("listen", "%s %s access.anonymous: true to let everybody send who reaches it", c.Listen, mend)
 	}
-	return errors.Join(errs...)
+	if !isLoopback(c.OpsListen) && !c.Access.OperatorIsOpen() {
+		f.Add("ops_listen", "%s %s access.operator: open to let everybody read and change everything who reaches it", c.OpsListen, mend)
+	}
 }
 
-func checkAddress(key, addr string) error {
+// isLoopback reports whether only this machine can reach the address. A name
+// other than localhost may lead anywhere, also tomorrow. What is no address is
+// found elsewhere.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func checkAddress(f *settings.Faults, key, addr string) {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fmt.Errorf("%s: must be host:port such as 127.0.0.1:8080, got %q", key, addr)
+		f.Add(key, "must be host:port such as 127.0.0.1:8080, got %q", addr)
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		f.Add(key, "port must be a number from 0 to 65535, got %q", port)
 	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return fmt.Errorf("%s: port must be a number from 0 to 65535, got %q", key, port)
-	}
-	return nil
 }

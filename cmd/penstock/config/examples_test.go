@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/penstock-io/penstock/internal/settings/layers"
 )
 
 // The configurations in the documentation are ones that load.
@@ -16,7 +18,7 @@ func TestEnrichmentExamples(t *testing.T) {
 	blocks := strings.Split(string(text), "```yaml\n")[1:]
 	for _, block := range blocks {
 		example, _, _ := strings.Cut(block, "```")
-		if _, _, err := Load(Sources{File: writeFile(t, example)}); err != nil {
+		if _, _, err := Load(layers.Sources{File: writeFile(t, example)}); err != nil {
 			t.Errorf("%v in\n%s", err, example)
 		}
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/penstock-io/penstock/internal/settings"
+	"github.com/penstock-io/penstock/internal/settings/layers"
 )
 
 func writeFile(t *testing.T, text string) string {
@@ -19,7 +22,7 @@ func writeFile(t *testing.T, text string) string {
 }
 
 func TestDefaultsAreValid(t *testing.T) {
-	got, _, err := Load(Sources{Env: []string{"HOME=/root", "PENSTOCK_CONFIG=ignored here"}})
+	got, _, err := Load(layers.Sources{Env: []string{"HOME=/root", "PENSTOCK_CONFIG=ignored here"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,11 +34,11 @@ func TestDefaultsAreValid(t *testing.T) {
 func TestLaterLayersWin(t *testing.T) {
 	file := writeFile(t, "listen: 127.0.0.1:1\nops_listen: 127.0.0.1:2\nshutdown_timeout: 3s\nlog: {level: warn}\n")
 	env := []string{"PENSTOCK_OPS_LISTEN=127.0.0.1:3", "PENSTOCK_SHUTDOWN_TIMEOUT=4s", "PENSTOCK_LOG_FORMAT=json"}
-	flags := []Setting{
-		{"shutdown_timeout", "5s", "--set"},
-		{"shutdown_timeout", "6s", "--set"},
+	flags := []layers.Setting{
+		{Key: "shutdown_timeout", Value: "5s", Flag: "--set"},
+		{Key: "shutdown_timeout", Value: "6s", Flag: "--set"},
 	}
-	got, origins, err := Load(Sources{File: file, Env: env, Flags: flags})
+	got, origins, err := Load(layers.Sources{File: file, Env: env, Flags: flags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,8 +57,8 @@ func TestLaterLayersWin(t *testing.T) {
 		"log.level":        file + ":4",
 		"data_dir":         "",
 	} {
-		if origins.of(key) != origin {
-			t.Errorf("origin of %s: got %q, want %q", key, origins.of(key), origin)
+		if origins[key] != origin {
+			t.Errorf("origin of %s: got %q, want %q", key, origins[key], origin)
 		}
 	}
 }
@@ -64,17 +67,17 @@ func TestLaterLayersWin(t *testing.T) {
 // shows only in validation.
 func TestFaultsOfAllLayers(t *testing.T) {
 	file := writeFile(t, "listen: nowhere\nhtpp: {}\nlog: {level: loud}\npool:\n  workers: -1\n  queue_bytes: 64M\n")
-	_, _, err := Load(Sources{
+	_, _, err := Load(layers.Sources{
 		File: file,
 		Env: []string{
 			"PENSTOCK_DATADIR=/x", "PENSTOCK_SHUTDOWN_TIMEOUT=10", "PENSTOCK_OPS_LISTEN=127.0.0.1:x",
 			"PENSTOCK_ENRICHMENT_SOURCES=a.csv", "OTHER_X=1",
 		},
-		Flags: []Setting{
-			{"pool.worker", "1", "--set"},
-			{"workers", "1", "--set"},
-			{"log", "x", "--set"},
-			{"pool.duplicate_devices", "many", "--set"},
+		Flags: []layers.Setting{
+			{Key: "pool.worker", Value: "1", Flag: "--set"},
+			{Key: "workers", Value: "1", Flag: "--set"},
+			{Key: "log", Value: "x", Flag: "--set"},
+			{Key: "pool.duplicate_devices", Value: "many", Flag: "--set"},
 		},
 	})
 	want := strings.ReplaceAll(strings.TrimSpace(`
@@ -87,15 +90,15 @@ flag --set: pool.worker: unknown key; did you mean pool.workers?
 flag --set: workers: unknown key; did you mean pool.workers?
 flag --set: log: unknown key; it is a section, set a key of it such as log.level
 flag --set: pool.duplicate_devices: must be a whole number, got "many"
-FILE:1: listen: must be host:port such as 127.0.0.1:8080, got "nowhere"
-environment PENSTOCK_OPS_LISTEN: ops_listen: port must be a number from 0 to 65535, got "x"
 FILE:3: log.level: must be debug, info, warn or error, got "loud"
 FILE:5: pool.workers: must be between 0 (one per CPU) and 1024, got -1
+FILE:1: listen: must be host:port such as 127.0.0.1:8080, got "nowhere"
+environment PENSTOCK_OPS_LISTEN: ops_listen: port must be a number from 0 to 65535, got "x"
 `), "FILE", file)
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	if _, ok := AsFaults(err); !ok {
+	if len(settings.AsFaults(err)) == 0 {
 		t.Errorf("the error is a %T, not Faults", err)
 	}
 }
@@ -103,7 +106,7 @@ FILE:5: pool.workers: must be between 0 (one per CPU) and 1024, got -1
 // TestOneFaultPerKey: the file's value is wrong as well, but it is not the one
 // that was meant.
 func TestOneFaultPerKey(t *testing.T) {
-	_, _, err := Load(Sources{File: writeFile(t, "pool: {workers: -1}\n"), Env: []string{"PENSTOCK_POOL_WORKERS=x"}})
+	_, _, err := Load(layers.Sources{File: writeFile(t, "pool: {workers: -1}\n"), Env: []string{"PENSTOCK_POOL_WORKERS=x"}})
 	want := `environment PENSTOCK_POOL_WORKERS: pool.workers: must be a whole number, got "x"`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
@@ -113,16 +116,16 @@ func TestOneFaultPerKey(t *testing.T) {
 func TestValidate(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"listen: 127.0.0.1:0\nops_listen: 127.0.0.1:0", ""},
-		{"listen: :8080", ""},
+		{"listen: :8080\naccess: {anonymous: true}", ""},
 		{"listen: 127.0.0.1:9\nops_listen: 127.0.0.1:9", "FILE:2: ops_listen: must differ from listen, both are 127.0.0.1:9"},
 		{"listen: 127.0.0.1:99999", `FILE:1: listen: port must be a number from 0 to 65535, got "99999"`},
 		{`data_dir: ""`, "FILE:1: data_dir: must name a directory"},
-		{"shutdown_timeout: 0", "FILE:1: shutdown_timeout: must be more than 0, got 0s"},
+		{"shutdown_timeout: 0", "FILE:1: shutdown_timeout: must be at least 1ms, got 0s"},
 		{"log: {format: xml}", `FILE:1: log.format: must be text or json, got "xml"`},
 		{"enrichment:\n  sources:\n  - path: a.csv\n  - format: csv", "FILE:4: enrichment.sources[1].path: must be set"},
 	} {
 		file := writeFile(t, c.text+"\n")
-		_, _, err := Load(Sources{File: file})
+		_, _, err := Load(layers.Sources{File: file})
 		got := ""
 		if err != nil {
 			got = strings.ReplaceAll(err.Error(), file, "FILE")
@@ -135,13 +138,13 @@ func TestValidate(t *testing.T) {
 
 func TestFileThatCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
-	large := writeFile(t, strings.Repeat("# x\n", maxFile/4+1))
+	large := writeFile(t, strings.Repeat("# x\n", 1<<20/4+1))
 	for name, want := range map[string]string{
 		filepath.Join(dir, "none.yaml"): "cannot read the configuration: no such file or directory",
 		dir:                             "cannot read the configuration: is a directory",
 		large:                           "larger than 1MiB; is it a configuration?",
 	} {
-		_, _, err := Load(Sources{File: name})
+		_, _, err := Load(layers.Sources{File: name})
 		if err == nil || err.Error() != name+": "+want {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -152,7 +155,7 @@ func TestFileThatCannotBeRead(t *testing.T) {
 // its variable, which also shows that no two share one.
 func TestEnvironmentReachesEverySetting(t *testing.T) {
 	seen := map[string]string{}
-	for _, g := range Reference() {
+	for _, g := range schema.Reference(Default()) {
 		for _, k := range g.Keys {
 			if k.Env == "" {
 				continue
@@ -161,7 +164,7 @@ func TestEnvironmentReachesEverySetting(t *testing.T) {
 				t.Errorf("%s and %s share %s", seen[k.Env], k.Path, k.Env)
 			}
 			seen[k.Env] = k.Path
-			_, origins, err := Load(Sources{Env: []string{k.Env + "=" + k.Default}})
+			_, origins, err := Load(layers.Sources{Env: []string{k.Env + "=" + k.Default}})
 			if err != nil {
 				t.Errorf("%s: %v", k.Env, err)
 			} else if origins[k.Path] != "environment "+k.Env {
@@ -180,37 +183,15 @@ func TestKubernetesLinks(t *testing.T) {
 		"PENSTOCK_PORT=tcp://10.0.0.1:8080", "PENSTOCK_PORT_8080_TCP=tcp://10.0.0.1:8080",
 		"PENSTOCK_PORT_8080_TCP_PROTO=tcp", "PENSTOCK_OPS_PORT_8081_TCP_ADDR=10.0.0.2", "PENSTOCK_OPS_SERVICE_HOST=10.0.0.2",
 	}
-	if _, _, err := Load(Sources{Env: append(links, "KUBERNETES_SERVICE_HOST=10.0.0.3")}); err != nil {
+	if _, _, err := Load(layers.Sources{Env: append(links, "KUBERNETES_SERVICE_HOST=10.0.0.3")}); err != nil {
 		t.Errorf("in a pod: %v", err)
 	}
-	_, _, err := Load(Sources{Env: links})
-	if f, _ := AsFaults(err); len(f) != len(links) {
+	_, _, err := Load(layers.Sources{Env: links})
+	if f := settings.AsFaults(err); len(f) != len(links) {
 		t.Errorf("outside of a pod: %d faults, want %d: %v", len(f), len(links), err)
 	}
-	if _, _, err := Load(Sources{Env: []string{"KUBERNETES_SERVICE_HOST=10.0.0.3", "PENSTOCK_PROT=1"}}); err == nil {
+	if _, _, err := Load(layers.Sources{Env: []string{"KUBERNETES_SERVICE_HOST=10.0.0.3", "PENSTOCK_PROT=1"}}); err == nil {
 		t.Error("in a pod any variable is passed over")
-	}
-}
-
-func TestListsAndTablesInOneLine(t *testing.T) {
-	s := sample{Names: []string{"default"}}
-	known := leaves(reflect.ValueOf(&s).Elem(), "")
-	origins := Origins{}
-	faults := loadFlags([]Setting{
-		{"names", "a, b", "--set"},
-		{"labels", "site=north, room=a=b", "--set"},
-		{"inner.token", "secret,with=signs", "--set"},
-	}, known, origins)
-	if len(faults) > 0 {
-		t.Fatal(faults)
-	}
-	if !reflect.DeepEqual(s.Names, []string{"a", "b"}) || s.Inner.Token != "secret,with=signs" ||
-		!reflect.DeepEqual(s.Labels, map[string]string{"site": "north", "room": "a=b"}) {
-		t.Errorf("got %+v", s)
-	}
-	faults = loadFlags([]Setting{{"labels", "site", "--set"}, {"inner.token", "(set)", "--set"}, {"inner.pin", "12x34", "--set"}}, known, origins)
-	if len(faults) != 3 || strings.Contains(faults.Error(), "12x34") {
-		t.Errorf("got %v", faults)
 	}
 }
 
@@ -224,10 +205,10 @@ enrichment:
     - {type: http, name: web, http: {url: "http://h/", ca_file: /x}}
   lookup: {type: http, http: {url: "http://h/{device}", cert_file: /x}}
 `)
-	_, _, err := Load(Sources{
+	_, _, err := Load(layers.Sources{
 		File:  file,
 		Env:   []string{"PENSTOCK_ENRICHMENT_LOOKUP_HTTP_KEY_FILE=/x"},
-		Flags: []Setting{{Key: "enrichment.lookup.http.ca_file", Value: "/x", Flag: "--set"}},
+		Flags: []layers.Setting{{Key: "enrichment.lookup.http.ca_file", Value: "/x", Flag: "--set"}},
 	})
 	for _, want := range []string{
 		"enrichment.sources[0].http.ca_file: is now tls.ca_file",

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/penstock-io/penstock/enrich"
+	"github.com/penstock-io/penstock/internal/settings"
+	"github.com/penstock-io/penstock/internal/settings/layers"
 )
 
 func TestPrintIsReadBack(t *testing.T) {
@@ -24,7 +24,7 @@ func TestPrintIsReadBack(t *testing.T) {
 		{Path: "a.csv", DeviceColumn: "id"}, {Path: "123", Format: "json", DeviceColumn: "null"}, {Type: "postgres", Name: "db", Required: true},
 	} {
 		e := &changed.Enrichment.Sources[i]
-		setDefaults(reflect.ValueOf(e).Elem())
+		settings.SetDefaults(reflect.ValueOf(e).Elem())
 		e.Name, e.Path, e.Format, e.DeviceColumn, e.Required = s.Name, s.Path, s.Format, "null", s.Required
 		if s.Type != "" {
 			e.Type, e.Path = s.Type, ""
@@ -32,11 +32,11 @@ func TestPrintIsReadBack(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]Config{"defaults": Default(), "changed": changed} {
-		text, err := Print(want, nil)
+		text, err := layers.Print(want, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, _, err := Load(Sources{File: writeFile(t, string(text))})
+		got, _, err := Load(layers.Sources{File: writeFile(t, string(text))})
 		if err != nil {
 			t.Errorf("%s: %v in\n%s", name, err, text)
 			continue
@@ -54,11 +54,11 @@ func TestPrintIsReadBack(t *testing.T) {
 func TestPrintTellsOrigins(t *testing.T) {
 	t.Parallel()
 	file := writeFile(t, "data_dir: here\nenrichment:\n  sources:\n  - path: a.csv\n    format: csv\n  - path: b.csv\n")
-	cfg, origins, err := Load(Sources{File: file, Env: []string{"PENSTOCK_POOL_WORKERS=3"}})
+	cfg, origins, err := Load(layers.Sources{File: file, Env: []string{"PENSTOCK_POOL_WORKERS=3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := Print(cfg, origins)
+	text, err := layers.Print(cfg, origins)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,60 +74,8 @@ func TestPrintTellsOrigins(t *testing.T) {
 			t.Errorf("no line %q in\n%s", want, text)
 		}
 	}
-	again, _, err := Load(Sources{File: writeFile(t, string(text))})
+	again, _, err := Load(layers.Sources{File: writeFile(t, string(text))})
 	if err != nil || !reflect.DeepEqual(again, cfg) {
 		t.Errorf("with its comments it is read back as %+v, %v", again, err)
 	}
-}
-
-func TestPrintEveryShape(t *testing.T) {
-	t.Parallel()
-	s := sample{Name: "true", On: true, Size: 64 << 20, Ratio: 0.1, Names: []string{"1", "a b"},
-		Labels: map[string]string{"b": "x", "a": "007"}, Match: map[string][]int{"y": {2}, "x": {}}, Inner: sampleInner{Token: "hunter2"}}
-	got := printed(t, s)
-	want := `name: "true"
-"on": true
-count: 0
-small: 0
-tiny: 0
-ratio: 0.1
-wait: 0s
-size: 64MiB
-names:
-- "1"
-- a b
-labels:
-  a: "007"
-  b: x
-match:
-  x: []
-  "y":
-  - 2
-inner:
-  max_depth: 0
-  token: (set)
-  pin: (set)
-items: []
-`
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	s.Inner.Token = ""
-	if got := printed(t, s); !strings.Contains(got, `token: ""`) {
-		t.Errorf("an empty secret is shown as set:\n%s", got)
-	}
-}
-
-func printed(t *testing.T, s sample) string {
-	t.Helper()
-	return printedValue(t, reflect.ValueOf(s))
-}
-
-func printedValue(t *testing.T, v reflect.Value) string {
-	t.Helper()
-	text, err := yaml.Marshal(tree(v))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 var update = flag.Bool("update", false, "write docs/configuration.md instead of comparing with it")
@@ -15,7 +17,7 @@ var update = flag.Bool("update", false, "write docs/configuration.md instead of 
 // writes it.
 func TestReferencePage(t *testing.T) {
 	page := filepath.Join("..", "..", "..", "docs", "configuration.md")
-	got := Markdown(Reference())
+	got := Reference()
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
 			t.Fatal(err)
@@ -44,8 +46,7 @@ func TestReferencePage(t *testing.T) {
 // TestEverySettingIsDescribed holds the structs of all components to what the
 // reference, the environment and print need of them.
 func TestEverySettingIsDescribed(t *testing.T) {
-	def := Default()
-	for _, g := range Reference() {
+	for _, g := range schema.Reference(Default()) {
 		if g.Name != "" && g.Help == "" {
 			t.Errorf("section %s has no help tag", g.Name)
 		}
@@ -56,22 +57,6 @@ func TestEverySettingIsDescribed(t *testing.T) {
 			if k.Path != strings.ToLower(k.Path) || strings.Contains(k.Path, "-") {
 				t.Errorf("%s is not in snake_case", k.Path)
 			}
-		}
-	}
-	for _, l := range leaves(reflect.ValueOf(&def).Elem(), "") {
-		if l.shape != scalar {
-			continue
-		}
-		// The tag is what readers of the struct see, DefaultConfig what runs.
-		x := reflect.New(l.typ).Elem()
-		if l.def != "" {
-			if err := l.set(x, l.def); err != nil {
-				t.Errorf("%s: default tag: %v", l.path, err)
-				continue
-			}
-		}
-		if !reflect.DeepEqual(x.Interface(), l.value.Interface()) {
-			t.Errorf("%s: the default tag says %q, DefaultConfig says %s", l.path, l.def, formatScalar(l.value, l.unit))
 		}
 	}
 }
@@ -87,12 +72,12 @@ func TestNoFieldIsForgotten(t *testing.T) {
 				t.Errorf("%s.%s has no yaml tag; use yaml:\"-\" if it is not a setting", typ, f.Name)
 			}
 		}
-		for _, f := range fields(typ) {
-			switch f.shape {
-			case section:
-				visit(f.typ)
-			case records:
-				visit(f.typ.Elem())
+		for _, f := range settings.Fields(typ) {
+			switch f.Shape {
+			case settings.Section:
+				visit(f.Type)
+			case settings.Records:
+				visit(f.Type.Elem())
 			}
 		}
 	}

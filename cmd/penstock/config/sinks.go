@@ -1,14 +1,10 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"path/filepath"
-	"reflect"
-	"regexp"
-	"slices"
 	"strings"
 
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink/delivery"
 	"github.com/penstock-io/penstock/sink/delivery/filter"
 	"github.com/penstock-io/penstock/sink/embedded"
@@ -42,7 +38,7 @@ const (
 // Store says whether the embedded store is used, and how.
 type Store struct {
 	// Enabled may be false where there are other sinks.
-	Enabled bool `yaml:"enabled" default:"true" help:"Whether events go to the embedded store. Without it there must be sinks, the query API and vmui answer 501, and what the journal still holds for the store is given up."`
+	Enabled bool `yaml:"enabled" default:"true" help:"Whether events go to the embedded store. Without it there must be sinks, the query API and vmui answer 501, and the journal keeps what it still holds for the store until penstock sink forget embedded, or until it would otherwise be full."`
 
 	embedded.Config
 }
@@ -51,13 +47,13 @@ type Store struct {
 // value is not usable; SetDefaults fills it.
 type Sink struct {
 	// Name is how the sink is known, in the journal as well.
-	Name string `yaml:"name" help:"Name in metrics, in /readyz and of the position in the journal: a lower-case letter, then lower-case letters, digits, - and _, at most 32. A sink of another name is another sink, which begins anew."`
+	Name string `yaml:"name" match:"[a-z][a-z0-9_-]{0,31}" help:"Name in metrics, in /readyz and of the position in the journal: a lower-case letter, then lower-case letters, digits, - and _, at most 32. A sink of another name is another sink, which begins anew. What the journal holds for one that is taken out stays until penstock sink forget NAME, or until the journal would otherwise be full."`
 
 	// Type chooses one of the sections below.
-	Type string `yaml:"type" help:"What the store speaks: remote_write, influx, postgres or file. The section of that name has its settings."`
+	Type string `yaml:"type" oneof:"remote_write,influx,postgres,file" help:"What the store speaks: remote_write, influx, postgres or file. The section of that name has its settings."`
 
 	// From is now or oldest.
-	From string `yaml:"from" default:"now" help:"Where a sink that is new begins: now, or oldest, with everything that the journal still holds for other sinks. It has no meaning for a sink that has been there before."`
+	From string `yaml:"from" default:"now" oneof:"now,oldest" help:"Where a sink that is new begins: now, or oldest, with everything that the journal still holds for other sinks. A sink that was there before, and has not been forgotten, goes on where it was."`
 
 	Filter   filter.Filter   `yaml:"filter" help:"Which events the sink gets. Everything, if nothing is set."`
 	Delivery delivery.Config `yaml:"delivery" help:"Batching and retries on the way into this store."`
@@ -68,18 +64,9 @@ type Sink struct {
 	File        file.Config        `yaml:"file" when:"file" help:"NDJSON, one event per line, rotated and compressed."`
 }
 
-// SetDefaults gives the sink the settings that its type has by default. Only
-// the type stays as it was.
+// SetDefaults is a settings.Defaulter: delivery depends on the type.
 func (s *Sink) SetDefaults() {
-	*s = Sink{
-		Type:        s.Type,
-		From:        FromNow,
-		Delivery:    delivery.DefaultRemoteConfig(),
-		RemoteWrite: remotewrite.DefaultConfig(),
-		Influx:      influx.DefaultConfig(),
-		Postgres:    postgres.DefaultConfig(),
-		File:        file.DefaultConfig(),
-	}
+	s.Delivery = delivery.DefaultRemoteConfig()
 	switch s.Type {
 	case TypeRemoteWrite:
 		// Labels are sent once per series and write, and a request has a bound
@@ -117,59 +104,26 @@ func withoutQuery(address string) string {
 	return before
 }
 
-// SinkTypes are the types that a sink may have, which are the names of their
-// sections.
-func SinkTypes() []string {
-	var types []string
-	for _, f := range fields(reflect.TypeFor[Sink]()) {
-		if f.when != "" {
-			types = append(types, f.when)
-		}
+// Check notes what no tag says.
+func (s Sink) Check(f *settings.Faults) {
+	if s.Name == EmbeddedSink {
+		f.Add("name", "%s is the name of the embedded store's sink", s.Name)
 	}
-	return types
 }
 
-var sinkName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
-
-// Validate reports what is wrong with the sink's settings.
-func (s Sink) Validate() error {
-	var errs []error
-	switch {
-	case !sinkName.MatchString(s.Name):
-		errs = append(errs, fmt.Errorf("name: must be a lower-case letter, then lower-case letters, digits, - and _, at most 32 together, got %q", s.Name))
-	case s.Name == EmbeddedSink:
-		errs = append(errs, fmt.Errorf("name: %s is the name of the embedded store's sink", s.Name))
-	}
-	if types := SinkTypes(); !slices.Contains(types, s.Type) {
-		errs = append(errs, fmt.Errorf("type: must be %s, got %q", either(types), s.Type))
-	}
-	if s.From != FromNow && s.From != FromOldest {
-		errs = append(errs, fmt.Errorf("from: must be %s or %s, got %q", FromNow, FromOldest, s.From))
-	}
-	v := reflect.ValueOf(s)
-	for _, f := range fields(v.Type()) {
-		if part, ok := v.FieldByIndex(f.index).Interface().(validate); ok && (f.when == "" || f.when == s.Type) {
-			errs = append(errs, prefixed(f.name+".", part.Validate()))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// validateSinks reports what is wrong with the sinks, each and together.
-func (c Config) validateSinks() error {
-	var errs []error
+// checkSinks notes what is wrong with the sinks together.
+func (c Config) checkSinks(f *settings.Faults) {
 	if !c.Store.Enabled && len(c.Sinks) == 0 {
-		errs = append(errs, errors.New("store.enabled: must be true where there are no sinks, or events would go nowhere"))
+		f.Add("store.enabled", "must be true where there are no sinks, or events would go nowhere")
 	}
 	if len(c.Sinks) > maxSinks {
-		errs = append(errs, fmt.Errorf("sinks: must be at most %d, got %d", maxSinks, len(c.Sinks)))
+		f.Add("sinks", "must be at most %d, got %d", maxSinks, len(c.Sinks))
 	}
 	first, written := map[string]int{}, map[string]int{}
 	for i, s := range c.Sinks {
-		at := fmt.Sprintf("sinks[%d].", i)
-		errs = append(errs, prefixed(at, s.Validate()))
+		at := settings.Item("sinks", i)
 		if j, twice := first[s.Name]; twice && s.Name != "" {
-			errs = append(errs, fmt.Errorf("%sname: sinks[%d] has the name %s already", at, j, s.Name))
+			f.Add(at+".name", "sinks[%d] has the name %s already", j, s.Name)
 		} else {
 			first[s.Name] = i
 		}
@@ -178,34 +132,9 @@ func (c Config) validateSinks() error {
 		}
 		path := filepath.Clean(s.File.Path)
 		if j, twice := written[path]; twice {
-			errs = append(errs, fmt.Errorf("%sfile.path: sinks[%d] writes to %s already", at, j, s.File.Path))
+			f.Add(at+".file.path", "sinks[%d] writes to %s already", j, s.File.Path)
 		} else {
 			written[path] = i
 		}
 	}
-	return errors.Join(errs...)
-}
-
-// prefixed puts a path before the keys that the errors joined in err begin
-// with.
-func prefixed(path string, err error) error {
-	var errs []error
-	for _, e := range flatten(err) {
-		if key, problem := cutKey(e); key != "" {
-			e = fmt.Errorf("%s%s: %s", path, key, problem)
-		} else {
-			e = fmt.Errorf("%s: %w", strings.TrimSuffix(path, "."), e)
-		}
-		errs = append(errs, e)
-	}
-	return errors.Join(errs...)
-}
-
-// either lists the words as people do.
-func either(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

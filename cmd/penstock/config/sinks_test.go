@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/penstock-io/penstock/internal/settings"
+	"github.com/penstock-io/penstock/internal/settings/layers"
 	"github.com/penstock-io/penstock/sink/delivery"
 )
 
@@ -28,7 +30,7 @@ sinks:
   delivery: {batch_bytes: 1MiB}
   postgres: {dsn: "postgres://penstock:hunter2@db/telemetry"}
 `)
-	cfg, origins, err := Load(Sources{File: file})
+	cfg, origins, err := Load(layers.Sources{File: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +46,7 @@ sinks:
 		t.Errorf("db is %+v", db)
 	}
 
-	text, err := Print(cfg, origins)
+	text, err := layers.Print(cfg, origins)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,22 +61,22 @@ sinks:
 	// Without secrets it is read back as it was.
 	cfg.Sinks[0].RemoteWrite.BearerToken, cfg.Sinks[0].RemoteWrite.Headers = "", nil
 	cfg.Sinks[1].Postgres.DSN, cfg.Sinks[1].Postgres.DSNFile = "", "/etc/dsn"
-	if text, err = Print(cfg, nil); err != nil {
+	if text, err = layers.Print(cfg, nil); err != nil {
 		t.Fatal(err)
 	}
-	again, _, err := Load(Sources{File: writeFile(t, string(text))})
+	again, _, err := Load(layers.Sources{File: writeFile(t, string(text))})
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, text)
 	}
-	if changed := Changed(cfg, again); len(changed) > 0 && !equalSinks(cfg.Sinks, again.Sinks) {
+	if changed := settings.Changed(cfg, again); len(changed) > 0 && !equalSinks(cfg.Sinks, again.Sinks) {
 		t.Errorf("%v changed by printing:\n%+v\n%+v", changed, cfg.Sinks, again.Sinks)
 	}
 }
 
 // equalSinks compares what is printed: an empty table and none are the same.
 func equalSinks(a, b []Sink) bool {
-	x, _ := Print(Config{Sinks: a}, nil)
-	y, _ := Print(Config{Sinks: b}, nil)
+	x, _ := layers.Print(Config{Sinks: a}, nil)
+	y, _ := layers.Print(Config{Sinks: b}, nil)
 	return string(x) == string(y)
 }
 
@@ -101,15 +103,15 @@ sinks:
 - {name: a, type: file, file: {path: /x/a.ndjson}}
 - {name: b, type: file, file: {path: /x/../x/a.ndjson}}
 `)
-	_, _, err := Load(Sources{File: file})
+	_, _, err := Load(layers.Sources{File: file})
 	if err == nil {
 		t.Fatal("valid")
 	}
 	got := strings.ReplaceAll(err.Error(), file, "FILE")
 	for _, want := range []string{
-		`FILE:3: sinks[0].name: must be a lower-case letter`,
+		`FILE:3: sinks[0].name: must match [a-z][a-z0-9_-]{0,31}, got "Central"`,
 		`FILE:5: sinks[0].from: must be now or oldest, got "yesterday"`,
-		`FILE:6: sinks[0].filter.devices: `,
+		`FILE:6: sinks[0].filter.devices[0]: `,
 		`FILE:7: sinks[0].delivery.writers: must be between 1 and 64, got 0`,
 		`FILE:8: sinks[0].remote_write.url: must not contain a user`,
 		`FILE:8: sinks[0].remote_write.compression: must be`,
@@ -140,7 +142,7 @@ sinks:
 
 func TestWithoutAnyStore(t *testing.T) {
 	t.Parallel()
-	_, _, err := Load(Sources{Env: []string{"PENSTOCK_STORE_ENABLED=false"}})
+	_, _, err := Load(layers.Sources{Env: []string{"PENSTOCK_STORE_ENABLED=false"}})
 	want := "environment PENSTOCK_STORE_ENABLED: store.enabled: must be true where there are no sinks, or events would go nowhere"
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -151,10 +153,10 @@ func TestChanged(t *testing.T) {
 	t.Parallel()
 	a, b := Default(), Default()
 	b.Listen, b.Store.Enabled, b.Sinks = "x:1", false, []Sink{{Name: "x"}}
-	if got := Changed(a, b); !reflect.DeepEqual(got, []string{"listen", "store.enabled", "sinks"}) {
+	if got := settings.Changed(a, b); !reflect.DeepEqual(got, []string{"listen", "store.enabled", "sinks"}) {
 		t.Errorf("got %v", got)
 	}
-	if got := Changed(a, Default()); got != nil {
+	if got := settings.Changed(a, Default()); got != nil {
 		t.Errorf("nothing changed, got %v", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/internal/filewatch"
+	"github.com/penstock-io/penstock/internal/settings/layers"
 )
 
 const (
@@ -36,7 +37,7 @@ func NewWatcher(file string) *Watcher {
 
 // sum identifies what the file says. A file that cannot be read says nothing.
 func (w *Watcher) sum() [sha256.Size]byte {
-	text, err := readFile(w.file)
+	text, err := layers.ReadFile(w.file)
 	if err != nil {
 		return [sha256.Size]byte{}
 	}

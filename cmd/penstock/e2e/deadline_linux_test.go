@@ -34,7 +34,7 @@ func TestShutdownDeadlineIsHard(t *testing.T) {
 	eventually(t, 30*time.Second, func() error {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 		if err != nil || strings.Contains(string(status), "TracerPid:\t0\n") {
-			return fmt.Errorf("strace has not attached: %v", err)
+			return fmt.Errorf("strace has not attached: %w", err)
 		}
 		return nil
 	})

@@ -95,6 +95,7 @@ func TestDeviceLabels(t *testing.T) {
 		t.Errorf("version %d", v)
 	}
 	_, ready := s.get("/readyz")
+	ready = compact(ready)
 	if !strings.Contains(ready, `"version":2`) || !strings.Contains(ready, `"overrides":1`) {
 		t.Errorf("/readyz says %s", ready)
 	}

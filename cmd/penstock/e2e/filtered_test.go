@@ -60,8 +60,14 @@ func TestFilteredSinkAway(t *testing.T) {
 	s = start(t, dir, "--config", file)
 	send(time.Now().Add(d / 3))
 	proxy.heal()
-	s.caughtUp("remote")
-	s.caughtUp("embedded")
+	for _, sink := range []string{"embedded", "remote"} {
+		eventually(t, 5*time.Minute, func() error { // the long form has a long backlog
+			if n := s.behind(sink); n > 0 {
+				return fmt.Errorf("%s is %g bytes behind", sink, n)
+			}
+			return nil
+		})
+	}
 	all, err := store.read() // which fails for what is there twice
 	if err != nil {
 		t.Fatal(err)

@@ -178,7 +178,7 @@ func TestPromtool(t *testing.T) {
 		eventually(t, 10*time.Second, func() error {
 			out, err := exec.Command(promtool, args...).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "pump-17") {
-				return fmt.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+				return fmt.Errorf("promtool %s: %w\n%s", strings.Join(args, " "), err, out)
 			}
 			return nil
 		})

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -223,6 +224,15 @@ func (s *server) get(path string) (int, string) {
 }
 
 // metric returns the value of one line of /metrics.
+// compact is JSON without the white space that is there for people.
+func compact(text string) string {
+	var out bytes.Buffer
+	if json.Compact(&out, []byte(text)) != nil {
+		return text
+	}
+	return out.String()
+}
+
 func (s *server) metric(name string) float64 {
 	s.t.Helper()
 	_, body := s.get("/metrics")

@@ -3,6 +3,8 @@ package ops
 import (
 	"fmt"
 	"net/http"
+
+	"github.com/penstock-io/penstock/ingest/access"
 )
 
 // Check is one part of /readyz.
@@ -22,7 +24,7 @@ func (s Service) serveMetrics(w http.ResponseWriter, _ *http.Request) {
 }
 
 // serveReady tells whether devices should be sent here.
-func (s Service) serveReady(w http.ResponseWriter, _ *http.Request) {
+func (s Service) serveReady(w http.ResponseWriter, r *http.Request) {
 	type check struct {
 		Name   string `json:"name"`
 		OK     bool   `json:"ok"`
@@ -49,6 +51,16 @@ func (s Service) serveReady(w http.ResponseWriter, _ *http.Request) {
 	status := http.StatusOK
 	if !all.Ready {
 		status = http.StatusServiceUnavailable
+	}
+	if s.Access != nil && len(r.Header["Authorization"]) == 0 {
+		// A probe has no key, and needs no more than this.
+		answer(w, status, struct {
+			Ready bool `json:"ready"`
+		}{all.Ready})
+		return
+	}
+	if !s.permits(w, r, access.Read) {
+		return
 	}
 	answer(w, status, all)
 }

@@ -7,8 +7,9 @@
 //	/api/v1/..., /vmui/, /federate       what is stored: the embedded store's own handler
 //	/debug/pprof/                        profiles
 //
-// It has no authentication and is not meant for devices or for the public.
-// Nothing that it shows is a secret. Browsers are kept from writing on behalf
+// With Service.Access each path but /healthz and /readyz asks for a key with a
+// role: read for what is shown, operate for /v1/, admin for profiles. Nothing
+// that it shows is a secret. Browsers are kept from writing on behalf
 // of a page from elsewhere. It knows the service only through Service, which
 // cmd/penstock/app fills. Begin reading at New.
 package ops
@@ -19,6 +20,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/penstock-io/penstock/ingest/access"
 )
 
 // Service is what the listener shows and changes. Its functions may be called
@@ -47,6 +50,11 @@ type Service struct {
 	Orphans func() []Orphan
 	Forget  func(name string) error
 
+	// Access tells who may do what; nil lets everybody do everything.
+	// OpenMetrics lets everybody read the metrics.
+	Access      Access
+	OpenMetrics bool
+
 	// Queries serves the query API and vmui, and answers 404 for every other
 	// path. It is nil where the embedded store is switched off.
 	Queries http.Handler
@@ -55,12 +63,18 @@ type Service struct {
 // New returns the listener's server. Its caller begins and ends it.
 func New(s Service, log *slog.Logger) *http.Server {
 	mux := http.NewServeMux()
+	// Each handler says itself what it asks of whoever calls it, so that no
+	// way of writing a path leads around it.
 	mux.HandleFunc("/healthz", serveHealth)
 	mux.HandleFunc("/readyz", s.serveReady)
-	mux.HandleFunc("/metrics", s.serveMetrics)
-	mux.Handle("/v1/", s.api())
-	mountProfiles(mux)
-	mux.HandleFunc("/{$}", s.serveIndex)
+	if s.OpenMetrics {
+		mux.HandleFunc("/metrics", s.serveMetrics)
+	} else {
+		mux.Handle("/metrics", s.needs(access.Read, http.HandlerFunc(s.serveMetrics)))
+	}
+	mux.Handle("/v1/", s.needs(access.Operate, s.api()))
+	mux.Handle("/debug/pprof/", s.needs(access.Admin, profiles()))
+	mux.Handle("/{$}", s.needs(access.Read, http.HandlerFunc(s.serveIndex)))
 	// Browsers ask for it on every page.
 	mux.HandleFunc("/favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	s.mountQueries(mux)

@@ -8,6 +8,10 @@ var (
 		Meaning: "The path names no device: 1 to 128 bytes of UTF-8 without control characters, escaped as in every URL."}
 	invalidLabels = &problem.Problem{Code: "invalid_labels", Status: 400, Title: "Invalid labels",
 		Meaning: `The body is not an object of labels such as {"labels":{"site":"north"}}, or a label breaks the rules that hold for files. The detail says which.`}
+	keyRequired = &problem.Problem{Code: "key_required", Status: 401, Title: "Key required",
+		Meaning: "The request has no valid key. Send Authorization: Bearer with one that has a role, or Basic with the key as password."}
+	roleRequired = &problem.Problem{Code: "role_required", Status: 403, Title: "Role required",
+		Meaning: "The key is valid and has not the role that this path asks for: read for queries and metrics, operate for /v1/, admin for profiles."}
 	crossOrigin = &problem.Problem{Code: "cross_origin", Status: 403, Title: "Cross-origin request",
 		Meaning: "A browser sent this for a page from elsewhere."}
 	notFound = &problem.Problem{Code: "no_such_path", Status: 404, Title: "No such path",
@@ -38,7 +42,7 @@ var (
 func Problems() []problem.Problem {
 	var all []problem.Problem
 	for _, p := range []*problem.Problem{
-		invalidDevice, invalidLabels, crossOrigin, notFound, noOverride, noSuchSink, sinkConfigured, methodNotAllowed,
+		invalidDevice, invalidLabels, keyRequired, roleRequired, crossOrigin, notFound, noOverride, noSuchSink, sinkConfigured, methodNotAllowed,
 		bodyTooLarge, unsupportedMediaType, notForgotten, notKept, storeDisabled, tooManyOverrides,
 	} {
 		all = append(all, *p)

@@ -8,12 +8,15 @@ import (
 	"strings"
 )
 
-func mountProfiles(mux *http.ServeMux) {
+// profiles returns the handler of everything below /debug/pprof/.
+func profiles() http.Handler {
+	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", serveCommandLine)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }
 
 // serveCommandLine takes the place of pprof.Cmdline, in the same form, and

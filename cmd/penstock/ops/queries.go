@@ -3,17 +3,19 @@ package ops
 import (
 	"html/template"
 	"net/http"
+
+	"github.com/penstock-io/penstock/ingest/access"
 )
 
 // mountQueries gives every path that nothing else has to the embedded store.
 // Without one its paths say so.
 func (s Service) mountQueries(mux *http.ServeMux) {
 	if s.Queries != nil {
-		mux.Handle("/", s.Queries)
+		mux.Handle("/", s.needs(access.Read, s.Queries))
 		return
 	}
 	for _, path := range []string{"/api/", "/prometheus/", "/vmui", "/vmui/", "/graph", "/graph/", "/federate"} {
-		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) { storeDisabled.Answer(w, "") })
+		mux.Handle(path, s.needs(access.Read, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { storeDisabled.Answer(w, "") })))
 	}
 }
 

@@ -66,21 +66,21 @@ func (s *Source) String() string { return s.path }
 // stamp tells one state of the file from another: which file the path leads
 // to, its size and its modification time.
 func (s *Source) stamp() string {
-	real, err := filepath.EvalSymlinks(s.path)
+	target, err := filepath.EvalSymlinks(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return absent
 	}
 	if err != nil {
 		return ""
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(target)
 	if errors.Is(err, fs.ErrNotExist) {
 		return absent
 	}
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s %d %d", real, info.Size(), info.ModTime().UnixNano())
+	return fmt.Sprintf("%s %d %d", target, info.Size(), info.ModTime().UnixNano())
 }
 
 // Load emits every row, in order, and returns emit's error as it is. The

@@ -11,7 +11,6 @@ package http
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/penstock-io/penstock/internal/httpclient"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Config is a table of devices behind a URL.
@@ -27,15 +27,13 @@ type Config struct {
 
 	httpclient.Config
 
-	MaxBytes int64 `yaml:"max_bytes" unit:"bytes" default:"256MiB" help:"Size, after decompression, beyond which the document is refused."`
+	MaxBytes int64 `yaml:"max_bytes" unit:"bytes" default:"256MiB" min:"1" help:"Size, after decompression, beyond which the document is refused."`
 
-	PollInterval time.Duration `yaml:"poll_interval" default:"1m" help:"Time between two requests. They are conditional (ETag, Last-Modified): what has not changed is not sent."`
+	PollInterval time.Duration `yaml:"poll_interval" default:"1m" min:"10ms" max:"24h" help:"Time between two requests. They are conditional (ETag, Last-Modified): what has not changed is not sent."`
 }
 
 // DefaultConfig returns the settings that need nothing but a URL.
-func DefaultConfig() Config {
-	return Config{Config: httpclient.DefaultConfig(), MaxBytes: 256 << 20, PollInterval: time.Minute}
-}
+func DefaultConfig() Config { return settings.Default[Config]() }
 
 // LookupConfig says how single devices are looked up.
 type LookupConfig struct {
@@ -45,36 +43,32 @@ type LookupConfig struct {
 }
 
 // DefaultLookupConfig returns the settings that need nothing but a URL.
-func DefaultLookupConfig() LookupConfig { return LookupConfig{Config: httpclient.DefaultConfig()} }
+func DefaultLookupConfig() LookupConfig { return settings.Default[LookupConfig]() }
 
-// Validate returns all faults of the settings, joined. It does not look at
-// files or at the environment; New does.
-func (c Config) Validate() error {
-	_, err := httpclient.ParseURL(c.URL)
-	errs := []error{err, c.Config.Validate()}
-	if c.MaxBytes <= 0 {
-		errs = append(errs, fmt.Errorf("max_bytes: must be positive, got %d", c.MaxBytes))
+// Check notes what no tag says. It does not look at files or at the
+// environment; New does.
+func (c Config) Check(f *settings.Faults) {
+	if _, err := httpclient.ParseURL(c.URL); err != nil {
+		f.Add("url", "%s", err)
 	}
-	if c.PollInterval < 10*time.Millisecond || c.PollInterval > 24*time.Hour {
-		errs = append(errs, fmt.Errorf("poll_interval: must be between 10ms and 24h, got %s", c.PollInterval))
-	}
-	return errors.Join(errs...)
 }
 
 // placeholder stands for the device in the URL of a lookup.
 const placeholder = "{device}"
 
-// Validate returns all faults of the settings, joined. It does not look at
-// files or at the environment; NewLookup does.
-func (c LookupConfig) Validate() error {
+// Check notes what no tag says. It does not look at files or at the
+// environment; NewLookup does.
+func (c LookupConfig) Check(f *settings.Faults) {
 	u, err := httpclient.ParseURL(strings.ReplaceAll(c.URL, placeholder, "x"))
 	if err == nil {
 		v, err2 := url.Parse(strings.ReplaceAll(c.URL, placeholder, "y"))
 		if err2 != nil || u.Host != v.Host || u.Scheme != v.Scheme || u.RequestURI() == v.RequestURI() {
-			err = errors.New("url: must have {device} in its path or query, and only there")
+			err = errors.New("must have {device} in its path or query, and only there")
 		}
 	}
-	return errors.Join(err, c.Config.Validate())
+	if err != nil {
+		f.Add("url", "%s", err)
+	}
 }
 
 // client makes the requests of a source.

@@ -42,7 +42,7 @@ func New(cfg Config, format, column string, log *slog.Logger) (*Source, error) {
 	}
 	u, err := httpclient.ParseURL(cfg.URL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("url: %w", err)
 	}
 	return &Source{cfg: cfg, format: format, column: column, place: httpclient.Place(u), client: client}, nil
 }

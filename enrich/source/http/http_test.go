@@ -2,7 +2,6 @@ package http
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/pem"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/internal/httpclient"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // get returns the document's labels as text: device=site, in order.
@@ -54,10 +54,7 @@ var discard = slog.New(slog.DiscardHandler)
 
 // filled returns the settings with the defaults for what they leave out.
 func filled(cfg Config) Config {
-	d := DefaultConfig()
-	cfg.Timeout = cmp.Or(cfg.Timeout, d.Timeout)
-	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, d.MaxBytes)
-	cfg.PollInterval = cmp.Or(cfg.PollInterval, d.PollInterval)
+	settings.FillZero(&cfg)
 	return cfg
 }
 
@@ -256,7 +253,7 @@ func TestSecrets(t *testing.T) {
 		{URL: srv.URL, Config: httpclient.Config{Headers: map[string]string{"X-Key": secret + "\n"}}},
 		{URL: srv.URL, Config: httpclient.Config{BearerToken: secret + "\n"}},
 	} {
-		texts = append(texts, fmt.Sprint(filled(cfg).Validate()))
+		texts = append(texts, fmt.Sprint(settings.Validate(filled(cfg))))
 		s, err := New(filled(cfg), "", "device", discard)
 		texts = append(texts, fmt.Sprint(err))
 		if err == nil {
@@ -325,13 +322,13 @@ func TestFaults(t *testing.T) {
 	} {
 		cfg := DefaultLookupConfig()
 		cfg.URL = url
-		if err := cfg.Validate(); (want == "") != (err == nil) || !strings.Contains(fmt.Sprint(err), want) {
+		if err := settings.Validate(cfg); (want == "") != (err == nil) || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%q: %v", url, err)
 		}
 	}
 	c := Config{URL: "http://h", MaxBytes: -1, PollInterval: 1, Config: httpclient.Config{
 		BearerToken: "a", BearerTokenFile: "b", Password: "a", PasswordFile: "b", Timeout: -1, Headers: map[string]string{"a b": ""}, TLS: httpclient.TLS{KeyFile: "k"}}}
-	got := fmt.Sprint(c.Validate())
+	got := fmt.Sprint(settings.Validate(c))
 	for _, want := range []string{"max_bytes: ", "poll_interval: ", "bearer_token_file: ", "password_file: ", "username: ", "tls.key_file: ", "timeout: ", "headers.a b: "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)

@@ -87,7 +87,7 @@ func (l *File) Read(take func(row.Row) error) (torn bool, err error) {
 	var end int64 // of the last whole line
 	for n := 1; ; n++ {
 		text, err := readLine(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			if n == 1 {
 				return false, fmt.Errorf("%s: has no header", l.path)
 			}

@@ -15,8 +15,6 @@
 package postgres
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -24,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/penstock-io/penstock/internal/postgres"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Connection says how the server is reached.
@@ -31,7 +30,7 @@ type Connection struct {
 	postgres.Connection
 
 	// Timeout bounds connecting, and each query.
-	Timeout time.Duration `yaml:"timeout" default:"30s" help:"Longest time for connecting, and for each query."`
+	Timeout time.Duration `yaml:"timeout" default:"30s" min:"10ms" max:"1h" help:"Longest time for connecting, and for each query."`
 }
 
 // Config is a table of devices in PostgreSQL.
@@ -48,56 +47,28 @@ type Config struct {
 	// DeletedColumn is the name of a column of Query.
 	DeletedColumn string `yaml:"deleted_column" help:"Column of the query, such as deleted_at or deleted, that marks a deleted device: anything but NULL and false. It is not a label."`
 
-	PollInterval time.Duration `yaml:"poll_interval" default:"10s" help:"Time between two looks for changed rows by change_column."`
+	PollInterval time.Duration `yaml:"poll_interval" default:"10s" min:"10ms" max:"24h" help:"Time between two looks for changed rows by change_column."`
 
 	// ChangeOverlap is how late a change may be committed.
-	ChangeOverlap time.Duration `yaml:"change_overlap" default:"1m" help:"How long a transaction that changes devices may take. Rows are read again for that long, so that one that was committed late is not missed."`
+	ChangeOverlap time.Duration `yaml:"change_overlap" default:"1m" min:"10ms" max:"24h" help:"How long a transaction that changes devices may take. Rows are read again for that long, so that one that was committed late is not missed."`
 
 	// Listen is the name of a channel.
 	Listen string `yaml:"listen" help:"Channel to LISTEN on. The payload of a notification is the device that has changed, or nothing for all of them."`
 
-	ReloadInterval time.Duration `yaml:"reload_interval" default:"10m" help:"Time between two reads of the whole query, which find what changes did not tell: deleted rows, above all."`
+	ReloadInterval time.Duration `yaml:"reload_interval" default:"10m" min:"10ms" max:"24h" help:"Time between two reads of the whole query, which find what changes did not tell: deleted rows, above all."`
 }
 
 // DefaultConfig returns the settings that need nothing but a DSN and a query.
-func DefaultConfig() Config {
-	return Config{
-		Connection:     Connection{Timeout: 30 * time.Second},
-		PollInterval:   10 * time.Second,
-		ChangeOverlap:  time.Minute,
-		ReloadInterval: 10 * time.Minute,
-	}
-}
+func DefaultConfig() Config { return settings.Default[Config]() }
 
-// Validate returns all faults of the settings, joined. It does not read
-// DSNFile and does not connect.
-func (c Connection) Validate() error {
-	err := c.Connection.Validate()
-	if c.Timeout < 10*time.Millisecond || c.Timeout > time.Hour {
-		err = errors.Join(err, fmt.Errorf("timeout: must be between 10ms and 1h, got %s", c.Timeout))
-	}
-	return err
-}
-
-// Validate returns all faults of the settings, joined. It does not read
-// DSNFile and does not connect.
-func (c Config) Validate() error {
-	errs := []error{c.Connection.Validate()}
+// Check notes what no tag says. It does not read DSNFile and does not connect.
+func (c Config) Check(f *settings.Faults) {
 	if strings.TrimSpace(c.Query) == "" {
-		errs = append(errs, errors.New("query: must be set"))
+		f.Add("query", "must be set")
 	}
 	if c.DeletedColumn != "" && c.DeletedColumn == c.ChangeColumn {
-		errs = append(errs, errors.New("deleted_column: must not be change_column"))
+		f.Add("deleted_column", "must not be change_column")
 	}
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-	}{{"poll_interval", c.PollInterval}, {"change_overlap", c.ChangeOverlap}, {"reload_interval", c.ReloadInterval}} {
-		if d.value < 10*time.Millisecond || d.value > 24*time.Hour {
-			errs = append(errs, fmt.Errorf("%s: must be between 10ms and 24h, got %s", d.key, d.value))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // trimQuery lets a query stand in parentheses.

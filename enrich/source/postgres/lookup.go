@@ -9,6 +9,7 @@ import (
 
 	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // LookupConfig says how single devices are looked up.
@@ -21,21 +22,16 @@ type LookupConfig struct {
 
 // DefaultLookupConfig returns the settings that need nothing but a DSN and a
 // query.
-func DefaultLookupConfig() LookupConfig {
-	return LookupConfig{Connection: DefaultConfig().Connection}
-}
+func DefaultLookupConfig() LookupConfig { return settings.Default[LookupConfig]() }
 
-// Validate returns all faults of the settings, joined. It does not read
-// DSNFile and does not connect.
-func (c LookupConfig) Validate() error {
-	err := c.Connection.Validate()
+// Check notes what no tag says. It does not read DSNFile and does not connect.
+func (c LookupConfig) Check(f *settings.Faults) {
 	switch {
 	case strings.TrimSpace(c.Query) == "":
-		err = errors.Join(err, errors.New("query: must be set"))
+		f.Add("query", "must be set")
 	case !strings.Contains(c.Query, "$1"):
-		err = errors.Join(err, errors.New("query: must use $1, which is the device"))
+		f.Add("query", "must use $1, which is the device")
 	}
-	return err
 }
 
 // Lookup asks for single devices. It is safe for concurrent use, and keeps a

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/penstock-io/penstock/enrich/row"
 	"github.com/penstock-io/penstock/internal/postgres"
+	"github.com/penstock-io/penstock/internal/settings"
 	"github.com/penstock-io/penstock/sink/sinktest"
 )
 
@@ -76,11 +76,7 @@ func connection(url string) Connection {
 
 // filled returns the settings with the defaults for what they leave out.
 func filled(cfg Config) Config {
-	d := DefaultConfig()
-	cfg.Timeout = cmp.Or(cfg.Timeout, d.Timeout)
-	cfg.PollInterval = cmp.Or(cfg.PollInterval, d.PollInterval)
-	cfg.ChangeOverlap = cmp.Or(cfg.ChangeOverlap, d.ChangeOverlap)
-	cfg.ReloadInterval = cmp.Or(cfg.ReloadInterval, d.ReloadInterval)
+	settings.FillZero(&cfg)
 	return cfg
 }
 
@@ -367,7 +363,7 @@ func TestSecrets(t *testing.T) {
 		"sslrootcert=/nowhere/ca.pem sslmode=verify-full host=x password=" + secret,
 	} {
 		cfg := filled(Config{Connection: connection(dsn), Query: "SELECT 1"})
-		texts := []string{fmt.Sprint(cfg.Validate())}
+		texts := []string{fmt.Sprint(settings.Validate(cfg))}
 		src, err := New(cfg, "device", discard)
 		if err == nil {
 			texts = append(texts, src.Place())
@@ -408,7 +404,7 @@ func TestDSN(t *testing.T) {
 		if conn, err := src.server.config(); err != nil || conn.Password != "p" {
 			t.Errorf("%+v: %v", c, err)
 		}
-		if err := cfg.Validate(); err != nil {
+		if err := settings.Validate(cfg); err != nil {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -420,13 +416,13 @@ func TestDSN(t *testing.T) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	c := Config{Connection: Connection{Connection: postgres.Connection{DSN: "a", DSNFile: "b"}, Timeout: -1}, ChangeColumn: "x", DeletedColumn: "x", PollInterval: 1, ReloadInterval: 48 * time.Hour}
-	got := fmt.Sprint(c.Validate())
+	got := fmt.Sprint(settings.Validate(c))
 	for _, want := range []string{"dsn: must not be set beside dsn_file", "timeout: ", "query: must be set", "deleted_column: ", "poll_interval: ", "reload_interval: "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
 	}
-	if got := fmt.Sprint(LookupConfig{Query: "SELECT 1"}.Validate()); !strings.Contains(got, "dsn: must be set") || !strings.Contains(got, "query: must use $1") {
+	if got := fmt.Sprint(settings.Validate(LookupConfig{Query: "SELECT 1"})); !strings.Contains(got, "dsn: must be set") || !strings.Contains(got, "query: must use $1") {
 		t.Error(got)
 	}
 }

@@ -42,6 +42,7 @@ type decoder struct {
 	device      token
 	rank        int // of the device's tag in deviceTags; len(deviceTags) without one
 	deviceKey   token
+	fixed       string // the device of a line that names none: that of the sender's key
 	ts          int64
 	fault       fault
 
@@ -87,8 +88,12 @@ const (
 func (d *decoder) begin(b *event.Batch, body []byte, u unit) {
 	d.b, d.s, d.i, d.line, d.unit = b, body, 0, 1, u
 	d.count, d.tooMany = 0, false
-	if b != nil {
-		d.from, d.to = d.rules.limits.Range(b.ReceivedAt)
+	if b == nil {
+		return
+	}
+	d.from, d.to = d.rules.limits.Range(b.ReceivedAt)
+	if b.Sender != nil {
+		d.fixed = b.Sender.Device
 	}
 }
 
@@ -102,7 +107,7 @@ func (d *decoder) end() {
 		s.tags, s.fields = s.tags[:0], s.fields[:0]
 	}
 	d.shapes, d.current = d.shapes[:0], 0
-	d.b, d.s, d.shape = nil, nil, nil
+	d.b, d.s, d.shape, d.fixed = nil, nil, nil, ""
 	d.measurement, d.device, d.deviceKey, d.fault = token{}, token{}, token{}, fault{}
 	if cap(d.scratch) > maxScratch || cap(d.name) > maxScratch {
 		d.scratch, d.name = nil, nil
@@ -151,7 +156,11 @@ func (d *decoder) event() {
 	}
 	if !d.fault.set {
 		d.b.Skipped += d.strings
-		d.b.Commit(index, d.text(d.device), d.ts)
+		device := d.fixed
+		if !d.anonymous() {
+			device = d.text(d.device)
+		}
+		d.b.Commit(index, device, d.ts)
 		return
 	}
 	if d.fault.code == event.NoValues {
@@ -177,15 +186,18 @@ func (d *decoder) broken(why string, token []byte) bool {
 	return false
 }
 
+// anonymous reports whether the line has no tag that names its device.
+func (d *decoder) anonymous() bool { return d.rank == len(d.rules.deviceTags) }
+
 // complete looks for what is wrong with the line as a whole.
 func (d *decoder) complete() {
 	switch {
 	case d.fields == d.strings:
 		d.fail(event.NoValues, "the line has only strings, which cannot be stored", nil, 0)
-	case d.rank == len(d.rules.deviceTags):
+	case d.anonymous() && d.fixed == "":
 		d.fail(event.MissingDevice, "the line has no tag that names the device", nil, 0)
 	}
-	if d.fault.set {
+	if d.fault.set || d.anonymous() {
 		return
 	}
 	switch d.rules.limits.CheckDevice(d.unescaped(d.device)) {

@@ -151,7 +151,7 @@ func (f osFile) Sync() error {
 // retry repeats a system call that a signal has interrupted.
 func retry(call func() error) error {
 	for {
-		if err := call(); err != unix.EINTR {
+		if err := call(); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -1,11 +1,15 @@
+// Package filter chooses the events that a sink wants: a pure function from a
+// batch to a part of it. filter.go is how a filter is written, match.go what it
+// does.
 package filter
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // Filter says which events a sink wants. An event passes if it matches every
@@ -30,23 +34,22 @@ type Filter struct {
 	ExcludeLabels  map[string][]string `yaml:"exclude_labels" help:"No events with a label of such a name that matches one of its patterns."`
 }
 
-// Validate returns all faults of the filter, joined.
-func (f Filter) Validate() error {
-	var errs []error
+// Check notes what no tag says.
+func (f Filter) Check(faults *settings.Faults) {
 	check := func(key string, patterns []string) {
-		for _, p := range patterns {
+		for i, p := range patterns {
 			if _, err := compile(p); err != nil {
-				errs = append(errs, fmt.Errorf("%s: pattern %q: %w", key, p, err))
+				faults.Add(settings.Item(key, i), "pattern %q: %s", p, err)
 			}
 		}
 	}
 	byLabel := func(key string, labels map[string][]string) {
 		for _, name := range sortedKeys(labels) {
 			if name == "" {
-				errs = append(errs, fmt.Errorf("%s: a label without a name", key))
+				faults.Add(key, "a label without a name")
 			}
 			if len(labels[name]) == 0 {
-				errs = append(errs, fmt.Errorf("%s.%s: needs at least one pattern", key, name))
+				faults.Add(key+"."+name, "needs at least one pattern")
 			}
 			check(key+"."+name, labels[name])
 		}
@@ -57,7 +60,6 @@ func (f Filter) Validate() error {
 	check("exclude_names", f.ExcludeNames)
 	check("exclude_devices", f.ExcludeDevices)
 	byLabel("exclude_labels", f.ExcludeLabels)
-	return errors.Join(errs...)
 }
 
 // Empty reports whether everything passes.

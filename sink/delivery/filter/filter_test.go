@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/settings"
 )
 
 // fleetBatch has the events of some devices, each with its own labels and
@@ -87,7 +88,7 @@ func TestFilter(t *testing.T) {
 		{"the last only", Filter{Devices: []string{"stray"}}, "stray:" + all},
 		{"all but the last", Filter{ExcludeDevices: []string{"stray"}}, "pump-1:" + all + " pump-22:" + all + " valve-1:" + all},
 	} {
-		if err := c.filter.Validate(); err != nil {
+		if err := settings.Validate(c.filter); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
@@ -111,16 +112,16 @@ func TestFilter(t *testing.T) {
 
 func TestFilterNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	err := Filter{
+	err := settings.Validate(Filter{
 		Names:         []string{"/[/", "ok"},
 		Devices:       []string{"/open"},
 		Labels:        map[string][]string{"site": nil, "": {"x"}},
 		ExcludeLabels: map[string][]string{"fw": {"/a)|(b/"}},
-	}.Validate()
+	})
 	if err == nil {
 		t.Fatal("a filter full of faults is valid")
 	}
-	for _, want := range []string{`names: pattern "/[/"`, `devices: pattern "/open"`, "labels.site: needs", "a label without a name", `exclude_labels.fw: pattern`} {
+	for _, want := range []string{`names[0]: pattern "/[/"`, `devices[0]: pattern "/open"`, "labels.site: needs", "a label without a name", `exclude_labels.fw[0]: pattern`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no fault says %q:\n%v", want, err)
 		}

@@ -107,8 +107,10 @@ func (q *Queue) take(w *Write, limit Amount) {
 	}
 }
 
-// Fresh and Backlog return how much is in the two queues.
-func (p *Progress) Fresh() Amount   { return p.fresh.Amount }
+// Fresh returns how much is in the queue of fresh batches.
+func (p *Progress) Fresh() Amount { return p.fresh.Amount }
+
+// Backlog returns how much is in the queue of what was read back from disk.
 func (p *Progress) Backlog() Amount { return p.backlog.Amount }
 
 // Take moves entries from the queues to w, which is empty: fresh ones up to
