@@ -149,14 +149,15 @@ func (d *Dialect) partial(r *dialect.Request, o *dialect.Outcome, a *dialect.Ans
 		first = appendLine(nil, &lines[0])
 	}
 	message := func(prefix string) string {
-		text := append([]byte(prefix), "partial write: "...)
-		text = append(text, first...)
+		text := append([]byte(prefix), first...)
 		text = append(text, " dropped="...)
 		return string(strconv.AppendInt(text, int64(dropped), 10))
 	}
 	switch versionOf(r.Path) {
 	case v2:
 		a.Status = 422
+		// Without "partial write", which influxdb-client-go takes for no error:
+		// its user would not be told that lines are lost.
 		a.Set("X-Platform-Error-Code", codeV2(422))
 		a.Body = appendV2(a.Body, codeV2(422), message("failure writing points to database: "))
 	case v3:
@@ -177,7 +178,7 @@ func (d *Dialect) partial(r *dialect.Request, o *dialect.Outcome, a *dialect.Ans
 		a.Body = append(a.Body, `]}`...)
 	default:
 		a.Status = 400
-		text := message("")
+		text := message("partial write: ")
 		a.Set("X-Influxdb-Error", headerText(text))
 		a.Body = append(a.Body, `{"error":`...)
 		a.Body = appendString(a.Body, text)
