@@ -167,13 +167,25 @@ func (a *Access) Err() error {
 // The answer to an address that fails often takes a while; done ends it.
 func (a *Access) Authenticate(dialect string, from netip.Addr, authorization []byte, done <-chan struct{}) (*event.Sender, error) {
 	g, why := a.identify(dialect, authorization)
-	switch {
-	case why == accepted:
-		return &g.sender, nil
-	case why == noCredentials && a.cfg.Anonymous:
+	if why == noCredentials && a.cfg.Anonymous {
 		return nil, nil
 	}
-	return nil, a.fail(devices, why, from, done)
+	return a.device(g, why, from, done)
+}
+
+// AuthenticateToken does what Authenticate does for a key or token that came
+// otherwise than by one of that header's forms. It is never empty.
+func (a *Access) AuthenticateToken(dialect string, from netip.Addr, token []byte, done <-chan struct{}) (*event.Sender, error) {
+	g, why := a.find(dialect, token)
+	return a.device(g, why, from, done)
+}
+
+// device returns the sender of a grant, or refuses for a reason.
+func (a *Access) device(g *grant, why reason, from netip.Addr, done <-chan struct{}) (*event.Sender, error) {
+	if why != accepted {
+		return nil, a.fail(devices, why, from, done)
+	}
+	return &g.sender, nil
 }
 
 // RefuseTwice returns the error for a request with two Authorization headers,
@@ -215,6 +227,11 @@ func (a *Access) identify(dialect string, header []byte) (*grant, reason) {
 	case len(token) == 0:
 		return nil, noCredentials
 	}
+	return a.find(dialect, token)
+}
+
+// find returns the grant that a key or token names.
+func (a *Access) find(dialect string, token []byte) (*grant, reason) {
 	now := time.Now()
 	var g *grant
 	var why reason

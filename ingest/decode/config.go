@@ -55,6 +55,9 @@ const noLimit = math.MaxInt64 * time.Nanosecond
 // DefaultConfig returns the limits of the wire contract.
 func DefaultConfig() Config { return settings.Default[Config]() }
 
+// WithDefaults returns c with the defaults in the place of zeros.
+func (c Config) WithDefaults() Config { return c.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	settings.FillZero(&c)
 	c.MaxPast = cmp.Or(c.MaxPast, noLimit)

@@ -42,6 +42,7 @@ const (
 	TagTooLong
 	InvalidTag
 	UnknownDevice
+	MalformedLine
 	DeviceNotAllowed
 	TenantNotAllowed
 	SchemaType
@@ -73,6 +74,7 @@ var codes = [codeCount]struct{ text, meaning string }{
 	TagTooLong:       {"tag_too_long", "The value of a tag is longer than 256 bytes."},
 	InvalidTag:       {"invalid_tag", "The value of a tag is not valid UTF-8."},
 	UnknownDevice:    {"unknown_device", "The device is not in the enrichment table, and unknown devices are refused."},
+	MalformedLine:    {"malformed_line", "A line of line protocol does not follow its grammar."},
 	DeviceNotAllowed: {"device_not_allowed", "The sender's key does not speak for this device."},
 	TenantNotAllowed: {"tenant_not_allowed", "The event has a tag that names a tenant, and it is not its sender's."},
 	SchemaType:       {"schema_type", "The schema says that the value is a whole number or a boolean (0 or 1), and it is not."},

@@ -32,6 +32,10 @@ func (d *doorman) Authenticate(dialect string, from netip.Addr, authorization []
 	return nil, &event.Refusal{Cause: event.NotKnown, Detail: "nobody knows you"}
 }
 
+func (d *doorman) AuthenticateToken(dialect string, from netip.Addr, token []byte, done <-chan struct{}) (*event.Sender, error) {
+	return d.Authenticate(dialect, from, append([]byte("Bearer "), token...), done)
+}
+
 func (*doorman) RefuseTwice(netip.Addr, <-chan struct{}) error {
 	return &event.Refusal{Cause: event.NotKnown, Detail: "twice"}
 }

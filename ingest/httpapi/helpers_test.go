@@ -88,7 +88,7 @@ func newTestServer(t testing.TB, cfg Config, in *stub) *testServer {
 	set := metrics.NewSet()
 	dec := decode.New(decode.DefaultConfig(), set)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	return &testServer{Server: New(cfg, dec, in, nil, &event.Pool{}, log, set), set: set, in: in}
+	return &testServer{Server: New(cfg, dec, nil, in, nil, &event.Pool{}, log, set), set: set, in: in}
 }
 
 // serve starts a server on a port of its own.

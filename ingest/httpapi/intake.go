@@ -21,6 +21,9 @@ type Authenticator interface {
 	// time with an address that has failed often; done ends that. Its error
 	// wraps an event.Refusal.
 	Authenticate(dialect string, from netip.Addr, authorization []byte, done <-chan struct{}) (*event.Sender, error)
+	// AuthenticateToken does the same for a key or token by itself, which is
+	// never empty: a dialect found it, in whatever form it is brought there.
+	AuthenticateToken(dialect string, from netip.Addr, token []byte, done <-chan struct{}) (*event.Sender, error)
 	// RefuseTwice returns the error for a request with two such headers.
 	RefuseTwice(from netip.Addr, done <-chan struct{}) error
 }

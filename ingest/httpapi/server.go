@@ -60,6 +60,7 @@ type Server struct {
 	cfg    Config
 	dec    decoder
 	intake Intake
+	routes routes
 	auth   Authenticator // nil: whoever it is may send
 	pool   *event.Pool
 	shares *fair.Shares // nil: tenants are not told apart
@@ -77,8 +78,10 @@ type Server struct {
 }
 
 // New returns a server that serves once it is given a listener. cfg must be
-// valid. auth may be nil, which lets in everybody. It registers its metrics in set.
-func New(cfg Config, dec *decode.Decoder, in Intake, auth Authenticator, pool *event.Pool, log *slog.Logger, set *metrics.Set) *Server {
+// valid. mounts are the dialects beside the native one; no path may be in two
+// of them. auth may be nil, which lets in everybody. It registers its metrics
+// in set.
+func New(cfg Config, dec *decode.Decoder, mounts []Mount, in Intake, auth Authenticator, pool *event.Pool, log *slog.Logger, set *metrics.Set) *Server {
 	s := &Server{
 		cfg:      cfg,
 		dec:      dec,
@@ -89,6 +92,7 @@ func New(cfg Config, dec *decode.Decoder, in Intake, auth Authenticator, pool *e
 		budget:   budget{limit: cfg.MaxInflightBytes},
 		unpacker: newDecompressors(),
 	}
+	s.routes = newRoutes(native{s}, nowhere{native{s}}, mounts)
 	s.requests.New = func() any { return &scratch{} }
 	s.conns.init(cfg)
 	s.metrics = newServerMetrics(set, s)

@@ -103,7 +103,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if cfg.Store.Enabled && (limits.MaxPast == 0 || limits.MaxPast > cfg.Store.Retention) {
 		limits.MaxPast = cfg.Store.Retention
 	}
-	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, a.authenticator(), pool, log, a.set)
+	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), dialects(cfg, limits), a.intake, a.authenticator(), pool, log, a.set)
 	a.devices.SetShares(a.shares)
 	if err := a.secure(); err != nil {
 		return nil, err

@@ -56,6 +56,7 @@ type Config struct {
 	Access      access.Config     `yaml:"access" help:"Who may send, and who may look. Without a source of keys everybody may, which is for loopback only."`
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
+	Dialects    Dialects          `yaml:"dialects" help:"The wire forms of other systems that the devices' listener takes."`
 	RateLimits  limit.Config      `yaml:"rate_limits" help:"How much tenants and devices may send. Nothing is limited by default. Changes take effect while the service runs."`
 	Guard       guard.Config      `yaml:"guard" help:"What is looked at besides the form of an event: how many series there are, and what values may be."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
