@@ -1,0 +1,46 @@
+package promwrite
+
+// Config is what is particular to remote write. The limits on names, devices
+// and times are those of all dialects.
+type Config struct {
+	// Enabled serves the paths. Default true.
+	Enabled bool `yaml:"enabled" help:"Serve remote write on /api/v1/write and /api/v1/push." default:"true"`
+
+	// DeviceLabels are the labels that may name the device, in their order.
+	// Default device, then instance.
+	DeviceLabels []string `yaml:"device_labels" help:"Labels that name the device: the first that a series has. For node_exporter, whose label device is a disk or an interface, put instance alone." default:"device,instance"`
+
+	// DefaultDevice is the device of series without any of them. Empty, the
+	// default, rejects these.
+	DefaultDevice string `yaml:"default_device" help:"Device of series that have none of device_labels; empty rejects them."`
+
+	// MaxSamples is how many samples one request may hold, stale markers and
+	// native histograms included. Default 20000, which is twice what vmagent
+	// sends and ten times what Prometheus does.
+	MaxSamples int `yaml:"max_samples" help:"Samples per request." default:"20000" min:"1" max:"1000000"`
+
+	// MaxLabels is how many labels a series may have besides its name and the
+	// device. It is more than an event of the native form may have, because
+	// whoever scrapes does not choose the labels. Default 64.
+	MaxLabels int `yaml:"max_labels" help:"Labels per series, besides its name and device." default:"64" min:"1" max:"256"`
+
+	// MaxLabelValueBytes is how long a label's value may be. Default 1024.
+	MaxLabelValueBytes int `yaml:"max_label_value_bytes" help:"Length of a label's value, in bytes." default:"1024" min:"1" max:"65535" unit:"bytes"`
+
+	// QuotaStatus is what a request over a quota is answered with. Default
+	// 503, because Prometheus drops what was answered 429 unless it is set to
+	// retry_on_http_429.
+	QuotaStatus int `yaml:"quota_status" help:"Status of a request over a quota. Prometheus drops what is answered 429, unless retry_on_http_429 is set there." default:"503" oneof:"429 503"`
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		Enabled:            true,
+		DeviceLabels:       []string{"device", "instance"},
+		MaxSamples:         20_000,
+		MaxLabels:          64,
+		MaxLabelValueBytes: 1024,
+		QuotaStatus:        503,
+	}
+}
