@@ -147,7 +147,7 @@ func newService(b *testing.B, withStore bool) *service {
 		b.Fatal(err)
 	}
 	in.SetSinks(func(ingest.Joint) []ingest.Sink { return []ingest.Sink{out} })
-	server := httpapi.New(httpapi.DefaultConfig(), newDecoder(), in, pool, quietLog(), metrics.NewSet())
+	server := httpapi.New(httpapi.DefaultConfig(), newDecoder(), nil, in, pool, quietLog(), metrics.NewSet())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.conns) }()
 	b.Cleanup(func() {

@@ -71,6 +71,9 @@ func DefaultConfig() Config {
 	}
 }
 
+// WithDefaults returns c with the defaults in the place of zeros.
+func (c Config) WithDefaults() Config { return c.withDefaults() }
+
 func (c Config) withDefaults() Config {
 	d := DefaultConfig()
 	return Config{

@@ -52,6 +52,11 @@ type Batch struct {
 	// Nulls counts the null values that were skipped.
 	Nulls int
 
+	// Skipped counts the values of other kinds that cannot be stored, and were
+	// left out of events that were accepted or had nothing else: the strings
+	// of line protocol, for one.
+	Skipped int
+
 	// Rejections has an entry for the first MaxRejections invalid events.
 	Rejections []Rejection
 

@@ -83,7 +83,7 @@ func (b *Batch) reset() {
 	b.Rejections, b.Envelopes = b.Rejections[:0], b.Envelopes[:0]
 	b.rejected = [codeCount]uint32{}
 	b.ReceivedAt, b.Start, b.Queued, b.Position, b.Next, b.Seq = 0, 0, 0, 0, 0, 0
-	b.Total, b.Nulls = 0, 0
+	b.Total, b.Nulls, b.Skipped = 0, 0, 0
 	b.openField, b.openTag, b.sharedOff, b.sharedLen = 0, 0, 0, 0
 	b.pool = nil
 }

@@ -37,6 +37,7 @@ const (
 	TagTooLong
 	InvalidTag
 	UnknownDevice
+	MalformedLine
 
 	codeCount
 )
@@ -59,6 +60,7 @@ var codes = [codeCount]struct{ text, meaning string }{
 	TagTooLong:       {"tag_too_long", "The value of a tag is longer than 256 bytes."},
 	InvalidTag:       {"invalid_tag", "The value of a tag is not valid UTF-8."},
 	UnknownDevice:    {"unknown_device", "The device is not in the enrichment table, and unknown devices are refused."},
+	MalformedLine:    {"malformed_line", "A line of line protocol does not follow its grammar."},
 }
 
 // String returns the code as it stands on the wire and in metrics.

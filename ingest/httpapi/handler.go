@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/penstock-io/penstock/ingest/dialect"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -20,143 +21,171 @@ const maxPooledScratch = 64 << 10
 
 // scratch is the working space of one request.
 type scratch struct {
-	parameters
-	lease  lease
-	wire   []byte // the body before decompression
-	answer []byte
+	request  dialect.Request
+	route    *route // to the dialect of the path
+	encoding encoding
+	size     int // Content-Length, or -1
+	lease    lease
+	wire     []byte // the body before decompression
+	outcome  dialect.Outcome
+	answer   dialect.Answer
+	name     []byte // of a header field of the answer
 }
 
-// reset drops what is too large to keep. The lease has been released.
+// reset drops what is too large to keep, and what is lent. The lease has been
+// released.
 func (r *scratch) reset() {
-	r.parameters = parameters{}
-	r.wire, r.answer = r.wire[:0], r.answer[:0]
-	if cap(r.wire) > maxPooledScratch {
-		r.wire = nil
+	r.request = dialect.Request{Buffer: kept(r.request.Buffer)}
+	r.route = nil
+	r.encoding, r.size = encIdentity, 0
+	r.wire = kept(r.wire)
+	r.outcome = dialect.Outcome{}
+	r.answer.Body = kept(r.answer.Body)
+	r.answer.Reset()
+}
+
+// kept returns buf emptied, or nil if it is too large to be pooled.
+func kept(buf []byte) []byte {
+	if cap(buf) > maxPooledScratch {
+		return nil
 	}
-	if cap(r.answer) > maxPooledScratch {
-		r.answer = nil
+	return buf[:0]
+}
+
+// begin lends the working space of a request to ctx's path.
+func (s *Server) begin(ctx *fasthttp.RequestCtx) *scratch {
+	r := s.requests.Get().(*scratch)
+	r.route = s.routes.find(ctx.Path())
+	r.lease.budget = &s.budget
+	return r
+}
+
+// end takes the working space back, unless the request panicked: then nobody
+// knows who still holds it.
+func (s *Server) end(r *scratch, panicked bool) {
+	r.lease.release()
+	if !panicked {
+		r.reset()
+		s.requests.Put(r)
 	}
 }
 
 // handle is fasthttp's handler.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	defer func() { s.answerPanic(ctx, recover(), nil) }()
+	r := s.begin(ctx)
+	panicked := false
+	defer func() { s.end(r, s.answerPanic(ctx, r, recover(), nil) || panicked) }()
 	if err := wellFormed(&ctx.Request.Header); err != nil {
 		s.closeAfter(ctx)
-		s.refuse(ctx, err)
+		s.refuse(ctx, r, err)
 		return
 	}
-	p, err := s.parameters(ctx)
-	if err == nil {
-		err = s.intake.Admit()
-	}
-	if err != nil {
+	if err := s.mayCome(ctx, r); err != nil {
 		s.skip(ctx)
-		s.refuse(ctx, err)
+		s.refuse(ctx, r, err)
 		return
 	}
-	s.ingest(ctx, p)
+	panicked = s.ingest(ctx, r)
+}
+
+// mayCome reads the header of a request, and refuses what can be refused
+// without its body.
+func (s *Server) mayCome(ctx *fasthttp.RequestCtx, r *scratch) error {
+	if err := s.parameters(ctx, r); err != nil {
+		return err
+	}
+	if r.request.Control {
+		return nil
+	}
+	return s.intake.Admit()
 }
 
 // expect is fasthttp's hook for "Expect: 100-continue". The answer to a
 // request that is refused here is built at once: fasthttp sends the status
 // that is returned, with the rest of the response as it is.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) (status int) {
+	r := s.begin(ctx)
 	defer func() {
-		if s.answerPanic(ctx, recover(), nil) {
+		panicked := s.answerPanic(ctx, r, recover(), nil)
+		if panicked {
 			status = ctx.Response.StatusCode()
 		}
+		s.end(r, panicked)
 	}()
 	// The deadline may be that of an earlier answer.
 	_ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
 	err := wellFormed(&ctx.Request.Header)
 	if err == nil {
-		_, err = s.parameters(ctx)
-	}
-	if err == nil {
-		err = s.intake.Admit()
+		err = s.mayCome(ctx, r)
 	}
 	if err != nil {
 		s.closeAfter(ctx)
-		s.refuse(ctx, err)
+		s.refuse(ctx, r, err)
 		return ctx.Response.StatusCode()
 	}
 	return fasthttp.StatusContinue
 }
 
-// ingest takes a request whose header is in order to its answer.
-func (s *Server) ingest(ctx *fasthttp.RequestCtx, p parameters) {
+// ingest takes a request whose header is in order to its answer, and reports
+// whether it panicked.
+func (s *Server) ingest(ctx *fasthttp.RequestCtx, r *scratch) (panicked bool) {
 	start := event.Now()
-	r := s.requests.Get().(*scratch)
-	r.parameters = p
-	r.lease.budget = &s.budget
-	b := s.pool.Get(p.bodyHint())
-	defer func() {
-		// After a panic scratch and batch are left to the garbage collector,
-		// because nobody knows who still holds them.
-		panicked := s.answerPanic(ctx, recover(), b.Body)
-		r.lease.release()
-		if !panicked {
-			r.reset()
-			s.requests.Put(r)
-		}
-	}()
+	b := s.pool.Get(r.bodyHint())
 	b.Start = start
 	b.ReceivedAt = time.Now().UnixMilli()
+	// After a panic the batch is left to the garbage collector.
+	defer func() { panicked = s.answerPanic(ctx, r, recover(), b.Body) }()
 	s.process(ctx, r, b)
 	b.Release()
+	return false
 }
 
 // bodyHint guesses the size of the decompressed body. Telemetry compresses
 // by 5 to 15.
-func (p *parameters) bodyHint() int {
+func (r *scratch) bodyHint() int {
 	switch {
-	case p.size < 0:
+	case r.size < 0:
 		return 32 << 10
-	case p.encoding == encIdentity:
-		return p.size
+	case r.encoding == encIdentity:
+		return r.size
 	}
-	return 8 * p.size
+	return 8 * r.size
 }
 
 // process reads, decodes and hands on, and answers in any case.
 func (s *Server) process(ctx *fasthttp.RequestCtx, r *scratch, b *event.Batch) {
 	if err := s.receive(ctx, r, b); err != nil {
-		s.refuse(ctx, err)
+		s.refuse(ctx, r, err)
 		return
 	}
 	received := event.Now()
 	s.metrics.read.Update(seconds(received - b.Start))
 
-	err := s.dec.Decode(b, r.format, r.precision)
+	err := r.route.dialect.Decode(&r.request, b)
 	s.metrics.decode.Update(seconds(event.Now() - received))
 	if err != nil {
 		s.logInternal(err, b.Body)
-		s.refuse(ctx, err)
+		s.refuse(ctx, r, err)
 		return
 	}
 	r.lease.force(max(b.Size()-cap(b.Body), 0))
 
-	o := outcome{received: b.Total}
-	o.duplicates = s.intake.Screen(b)
-	o.accepted, o.rejected = len(b.Events), b.Rejected()
-	switch {
-	case o.rejected > 0 && o.accepted == 0 && o.duplicates == 0:
-		s.reject(ctx, r, b, o, noValidEvent)
-		return
-	case o.rejected > 0 && !r.partial:
-		o.refused, o.accepted = o.accepted, 0
-		s.reject(ctx, r, b, o, partialRefused)
-		return
+	o := &r.outcome
+	o.Batch, o.Received = b, b.Total
+	o.Duplicates = s.intake.Screen(b)
+	o.Accepted, o.Rejected = len(b.Events), b.Rejected()
+	if o.Rejected > 0 && !r.request.Partial {
+		o.Refused, o.Accepted = o.Accepted, 0
 	}
-	if o.accepted > 0 {
+	if o.Accepted > 0 {
 		b.Retain()
-		if o.ack, err = s.intake.Accept(b, r.want); err != nil {
-			s.refuse(ctx, err)
+		if o.Ack, err = s.intake.Accept(b, r.request.Want); err != nil {
+			s.refuse(ctx, r, err)
 			return
 		}
 	}
-	s.accept(ctx, r, b, o)
+	s.metrics.record(b, o)
+	s.answer(ctx, r)
 }
 
 // receive reads the body into b, decompressed. When it refuses, it has seen
@@ -239,7 +268,7 @@ func readError(err, failure error) error {
 // answerReadError is fasthttp's handler for requests that cannot be read. The
 // connection is closed afterwards.
 func (s *Server) answerReadError(ctx *fasthttp.RequestCtx, err error) {
-	defer func() { s.answerPanic(ctx, recover(), nil) }()
+	defer func() { s.answerPanic(ctx, &scratch{route: s.routes.native}, recover(), nil) }()
 	_ = ctx.Conn().SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
 	failure := readFailure(ctx.Conn())
 	var op *net.OpError
@@ -250,7 +279,7 @@ func (s *Server) answerReadError(ctx *fasthttp.RequestCtx, err error) {
 		return
 	}
 	s.closeAfter(ctx)
-	s.refuse(ctx, readError(err, failure))
+	s.refuse(ctx, &scratch{route: s.routes.native}, readError(err, failure))
 }
 
 // skip disposes of the body of a request that is refused: it is read if it is
@@ -267,9 +296,9 @@ func (s *Server) closeAfter(ctx *fasthttp.RequestCtx) {
 	lingerOn(ctx.Conn())
 }
 
-// answerPanic answers with 500 if p, which is what recover returned, is a
-// panic, and reports whether it is. It borrows body.
-func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, p any, body []byte) bool {
+// answerPanic answers with a fault of ours if p, which is what recover
+// returned, is a panic, and reports whether it is. It borrows body.
+func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, r *scratch, p any, body []byte) bool {
 	if p == nil {
 		return false
 	}
@@ -278,7 +307,11 @@ func (s *Server) answerPanic(ctx *fasthttp.RequestCtx, p any, body []byte) bool 
 	s.logInternal(err, body)
 	ctx.Response.Reset()
 	s.closeAfter(ctx)
-	s.refuse(ctx, err)
+	// Of the working space, whose state is unknown, the answer uses nothing
+	// but what the request was.
+	fresh := &scratch{route: r.route, request: r.request}
+	fresh.request.State, fresh.request.Buffer = nil, nil
+	s.refuse(ctx, fresh, err)
 	return true
 }
 

@@ -87,7 +87,7 @@ func newTestServer(t testing.TB, cfg Config, in *stub) *testServer {
 	set := metrics.NewSet()
 	dec := decode.New(decode.DefaultConfig(), set)
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	return &testServer{Server: New(cfg, dec, in, &event.Pool{}, log, set), set: set, in: in}
+	return &testServer{Server: New(cfg, dec, nil, in, &event.Pool{}, log, set), set: set, in: in}
 }
 
 // serve starts a server on a port of its own.

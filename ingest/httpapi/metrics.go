@@ -5,6 +5,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/penstock-io/penstock/ingest/dialect"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
@@ -21,7 +22,7 @@ type serverMetrics struct {
 	received, accepted, rejected, duplicate *metrics.Counter
 	byCode                                  []*metrics.Counter // by event.Code
 	partialRefused                          *metrics.Counter
-	nulls                                   *metrics.Counter
+	nulls, skipped                          *metrics.Counter
 
 	read, decode, delay *metrics.PrometheusHistogram
 }
@@ -42,6 +43,7 @@ func newServerMetrics(set *metrics.Set, s *Server) *serverMetrics {
 		rejected:  set.NewCounter(`penstock_events_total{outcome="rejected"}`),
 		duplicate: set.NewCounter(`penstock_events_total{outcome="duplicate"}`),
 		nulls:     set.NewCounter(`penstock_null_values_total`),
+		skipped:   set.NewCounter(`penstock_skipped_values_total`),
 
 		read:   set.NewPrometheusHistogramExt(`penstock_stage_seconds{stage="read"}`, event.StageBuckets()),
 		decode: set.NewPrometheusHistogramExt(`penstock_stage_seconds{stage="decode"}`, event.StageBuckets()),
@@ -80,19 +82,20 @@ func (m *serverMetrics) answer(status int) {
 
 // record enters a request's outcome into the ledger. It borrows b, which may
 // have been accepted already and is only read.
-func (m *serverMetrics) record(b *event.Batch, o outcome) {
-	m.received.Add(o.received)
-	m.accepted.Add(o.accepted)
-	m.duplicate.Add(o.duplicates)
+func (m *serverMetrics) record(b *event.Batch, o *dialect.Outcome) {
+	m.received.Add(o.Received)
+	m.accepted.Add(o.Accepted)
+	m.duplicate.Add(o.Duplicates)
 	m.nulls.Add(b.Nulls)
-	if n := o.rejected + o.refused; n > 0 {
+	m.skipped.Add(b.Skipped)
+	if n := o.Rejected + o.Refused; n > 0 {
 		m.rejected.Add(n)
-		m.partialRefused.Add(o.refused)
+		m.partialRefused.Add(o.Refused)
 		for c, counter := range m.byCode {
 			counter.Add(b.RejectedBy(event.Code(c)))
 		}
 	}
-	if o.accepted == 0 {
+	if o.Accepted == 0 {
 		return
 	}
 	for i := range b.Envelopes {

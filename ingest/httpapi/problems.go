@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/penstock-io/penstock/ingest/dialect"
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/internal/problem"
 )
@@ -128,6 +129,48 @@ var ofCause = [event.Causes]problemID{
 	event.JournalFailed: journalFailed,
 	event.Draining:      draining,
 	event.Internal:      internalError,
+}
+
+// classOf returns what a client should do about a fault with this status. A
+// request that did not arrive in time, or met a fault of ours, may be sent
+// again like one that found no room.
+func classOf(status int) dialect.Class {
+	switch status {
+	case 401, 403:
+		return dialect.Denied
+	case 413:
+		return dialect.TooLarge
+	case 429:
+		return dialect.Quota
+	case 408, 500, 503:
+		return dialect.Overload
+	}
+	return dialect.Permanent
+}
+
+// Faults returns every fault that a dialect may have to answer, in the order
+// of Problems. Details are the meanings; a Retry-After is one second.
+func Faults() []dialect.Fault {
+	var all []dialect.Fault
+	for i := range problems {
+		p := &problems[i]
+		f := dialect.Fault{Status: p.Status, Code: p.Code, Class: classOf(p.Status), Detail: p.Meaning, Offset: -1}
+		if f.Class == dialect.Quota || f.Class == dialect.Overload {
+			f.RetryAfter = 1
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// problemOf returns the problem with this code.
+func problemOf(code string) *Problem {
+	for i := range problems {
+		if problems[i].Code == code {
+			return &problems[i]
+		}
+	}
+	return &problems[malformedRequest]
 }
 
 // requestError is what is wrong with a request as one of HTTP, and therefore

@@ -6,56 +6,120 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/penstock-io/penstock/ingest/decode"
+	"github.com/penstock-io/penstock/ingest/dialect"
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// path is where events are sent.
-const path = "/v1/telemetry"
+// Dialect is a wire form. The native one (native.go) is one of them.
+type Dialect interface {
+	// Begin reads method, query and header of a request to one of the
+	// dialect's paths, before its body, and sets what of r is its to set. It
+	// counts nothing, since it may be called twice for a request.
+	Begin(r *dialect.Request) error
 
-// parameters are what the header of a request asks for.
-type parameters struct {
-	format    decode.Format
-	precision decode.Precision
-	encoding  encoding
-	want      event.Ack
-	partial   bool // valid events are accepted next to invalid ones
-	size      int  // Content-Length, or -1
+	// Decode fills b, which has Body and ReceivedAt and is otherwise empty.
+	// The strings of the events live as long as b does. The error is nil if
+	// the body could be read, even if each of its events was rejected.
+	Decode(r *dialect.Request, b *event.Batch) error
+
+	// Answer writes the answer to a, which is empty. It must be able to do so
+	// for a request whose Begin returned an error, or was not called.
+	Answer(r *dialect.Request, o *dialect.Outcome, a *dialect.Answer)
+}
+
+// Mount says at which paths a dialect is spoken. A path that ends with a slash
+// stands for everything below it.
+type Mount struct {
+	Name    string // as in the settings; it becomes a label of metrics
+	Paths   []string
+	Dialect Dialect
+}
+
+// route is the way from a path to its dialect.
+type route struct {
+	name    string
+	dialect Dialect
+}
+
+// routes are read only once they are made.
+type routes struct {
+	exact    map[string]*route
+	prefixes []prefix
+	native   *route // also answers what is at no path of any dialect
+	nowhere  *route
+}
+
+type prefix struct {
+	path  string
+	route *route
+}
+
+// newRoutes returns the routes to mounts. No two may have a path in common;
+// the caller sees to that.
+func newRoutes(native, nowhere Dialect, mounts []Mount) routes {
+	all := routes{
+		exact:   map[string]*route{},
+		native:  &route{"native", native},
+		nowhere: &route{"native", nowhere},
+	}
+	all.exact[path] = all.native
+	for _, m := range mounts {
+		to := &route{m.Name, m.Dialect}
+		for _, p := range m.Paths {
+			if p[len(p)-1] == '/' {
+				all.prefixes = append(all.prefixes, prefix{p, to})
+			} else {
+				all.exact[p] = to
+			}
+		}
+	}
+	return all
+}
+
+// find returns the route of a path; there is always one.
+func (all *routes) find(at []byte) *route {
+	if r := all.exact[string(at)]; r != nil {
+		return r
+	}
+	for i := range all.prefixes {
+		if p := &all.prefixes[i]; len(at) > len(p.path) && string(at[:len(p.path)]) == p.path {
+			return p.route
+		}
+	}
+	return all.nowhere
 }
 
 // errDraining refuses what begins after Drain.
 var errDraining = &event.Refusal{Cause: event.Draining}
 
 // parameters reads the header of a request, and refuses what can be refused
-// without its body. It keeps nothing of ctx.
-func (s *Server) parameters(ctx *fasthttp.RequestCtx) (p parameters, err error) {
-	if s.draining.Load() {
-		return p, errDraining
-	}
-	if at := ctx.Path(); string(at) != path {
-		return p, errorf(notFound, "events are sent to POST %s, not to %s", path, quote(at))
-	}
+// without its body. What it lends r is valid until the handler returns.
+func (s *Server) parameters(ctx *fasthttp.RequestCtx, r *scratch) (err error) {
 	h := &ctx.Request.Header
-	if !h.IsPost() {
-		return p, errorf(methodNotAllowed, "%s takes POST, not %s", path, quote(h.Method()))
+	r.request = dialect.Request{
+		Method:      h.Method(),
+		Path:        ctx.Path(),
+		ContentType: h.ContentType(),
+		Query:       ctx.QueryArgs(),
+		Header:      h,
+		Want:        event.Durable,
+		Partial:     true,
+		Buffer:      r.request.Buffer[:0],
 	}
-	p = parameters{precision: decode.Millisecond, want: event.Durable, partial: true}
-	if p.format, err = formatOf(h.ContentType()); err != nil {
-		return p, err
+	if s.draining.Load() {
+		return errDraining
 	}
-	if p.encoding, err = encodingOf(h); err != nil {
-		return p, err
+	if err := r.route.dialect.Begin(&r.request); err != nil {
+		return err
 	}
-	if len(ctx.URI().QueryString()) > 0 {
-		if err := p.query(ctx.QueryArgs()); err != nil {
-			return p, err
-		}
+	if r.encoding, err = encodingOf(h); err != nil {
+		return err
 	}
-	if p.size = max(h.ContentLength(), -1); int64(p.size) > s.cfg.MaxBodyBytes {
-		return p, &event.Refusal{Cause: event.TooLarge,
-			Detail: fmt.Sprintf("the body has %d bytes, the limit is %d", p.size, s.cfg.MaxBodyBytes)}
+	if r.size = max(h.ContentLength(), -1); int64(r.size) > s.cfg.MaxBodyBytes {
+		return &event.Refusal{Cause: event.TooLarge,
+			Detail: fmt.Sprintf("the body has %d bytes, the limit is %d", r.size, s.cfg.MaxBodyBytes)}
 	}
-	return p, nil
+	return nil
 }
 
 // wellFormed refuses what another HTTP server might read differently, after
@@ -114,38 +178,6 @@ func isField(line []byte, name string) bool {
 		bytes.EqualFold(line[:len(name)], []byte(name))
 }
 
-// formatOf returns the format that a Content-Type stands for.
-func formatOf(contentType []byte) (decode.Format, error) {
-	media, params, _ := bytes.Cut(contentType, []byte{';'})
-	media = bytes.TrimSpace(media)
-	var f decode.Format
-	switch {
-	case bytes.EqualFold(media, []byte("application/json")):
-		f = decode.JSON
-	case bytes.EqualFold(media, []byte("application/x-ndjson")):
-		f = decode.NDJSON
-	case len(media) == 0:
-		return f, errorf(unsupportedMediaType,
-			"the request has no Content-Type; send Content-Type: application/json, or application/x-ndjson for one event per line")
-	default:
-		return f, errorf(unsupportedMediaType,
-			"cannot read %s; send Content-Type: application/json, or application/x-ndjson for one event per line", quote(media))
-	}
-	for len(params) > 0 {
-		var param []byte
-		param, params, _ = bytes.Cut(params, []byte{';'})
-		name, value, _ := bytes.Cut(param, []byte{'='})
-		if !bytes.EqualFold(bytes.TrimSpace(name), []byte("charset")) {
-			continue
-		}
-		value = bytes.Trim(value, " \t\"")
-		if !bytes.EqualFold(value, []byte("utf-8")) && !bytes.EqualFold(value, []byte("utf8")) {
-			return f, errorf(unsupportedCharset, "cannot read charset %s; JSON is UTF-8", quote(value))
-		}
-	}
-	return f, nil
-}
-
 // encodingOf returns the Content-Encoding of a request.
 func encodingOf(h *fasthttp.RequestHeader) (encoding, error) {
 	value := bytes.TrimSpace(h.Peek(fasthttp.HeaderContentEncoding))
@@ -168,49 +200,6 @@ func encodingOf(h *fasthttp.RequestHeader) (encoding, error) {
 	}
 	return encIdentity, errorf(unsupportedEncoding,
 		"cannot decode %s; Content-Encoding may be identity, gzip, zstd, deflate or snappy", quote(value))
-}
-
-// query reads the query. Parameters that are not known are ignored.
-func (p *parameters) query(args *fasthttp.Args) error {
-	var seen [3]bool
-	for key, value := range args.All() {
-		var which int
-		ok := true
-		switch string(key) {
-		case "precision":
-			which = 0
-			p.precision, ok = decode.ParsePrecision(string(value))
-		case "accept_partial":
-			which = 1
-			p.partial = string(value) == "true"
-			ok = p.partial || string(value) == "false"
-		case "ack":
-			which = 2
-			p.want, ok = parseAck(string(value))
-		default:
-			continue
-		}
-		if !ok {
-			return errorf(invalidParameter, "%s must be %s, not %s", key, parameterValues[which], quote(value))
-		}
-		if seen[which] {
-			return errorf(invalidParameter, "%s is given twice", key)
-		}
-		seen[which] = true
-	}
-	return nil
-}
-
-// parameterValues is read only.
-var parameterValues = [...]string{"s, ms, us or ns", "true or false", "queued, written or durable"}
-
-func parseAck(s string) (event.Ack, bool) {
-	for _, a := range []event.Ack{event.Queued, event.Written, event.Durable} {
-		if s == a.String() {
-			return a, true
-		}
-	}
-	return 0, false
 }
 
 // quote returns what a client sent in quoted, shortened form.

@@ -56,6 +56,7 @@ type Server struct {
 	cfg    Config
 	dec    decoder
 	intake Intake
+	routes routes
 	pool   *event.Pool
 	log    *slog.Logger
 
@@ -70,8 +71,9 @@ type Server struct {
 }
 
 // New returns a server that serves once it is given a listener. cfg must be
-// valid. It registers its metrics in set.
-func New(cfg Config, dec *decode.Decoder, in Intake, pool *event.Pool, log *slog.Logger, set *metrics.Set) *Server {
+// valid. mounts are the dialects beside the native one; no path may be in two
+// of them. It registers its metrics in set.
+func New(cfg Config, dec *decode.Decoder, mounts []Mount, in Intake, pool *event.Pool, log *slog.Logger, set *metrics.Set) *Server {
 	s := &Server{
 		cfg:      cfg,
 		dec:      dec,
@@ -81,6 +83,7 @@ func New(cfg Config, dec *decode.Decoder, in Intake, pool *event.Pool, log *slog
 		budget:   budget{limit: cfg.MaxInflightBytes},
 		unpacker: newDecompressors(),
 	}
+	s.routes = newRoutes(native{s}, nowhere{native{s}}, mounts)
 	s.requests.New = func() any { return &scratch{} }
 	s.conns.init(cfg)
 	s.metrics = newServerMetrics(set, s)

@@ -80,7 +80,7 @@ func New(cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	if cfg.Store.Enabled && (limits.MaxPast == 0 || limits.MaxPast > cfg.Store.Retention) {
 		limits.MaxPast = cfg.Store.Retention
 	}
-	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), a.intake, pool, log, a.set)
+	a.devices = httpapi.New(cfg.HTTP, decode.New(limits, a.set), dialects(cfg, limits), a.intake, pool, log, a.set)
 	a.accepted = a.set.GetOrCreateCounter(`penstock_events_total{outcome="accepted"}`)
 	a.ops = ops.New(a.service(), log)
 	a.registerLedger()
