@@ -28,6 +28,7 @@ var rooms = []room{
 	{"ingest/decode", []string{"ingest/event"}, "decoding is a pure function from bytes to a batch: it knows neither who sent them nor where they go"},
 	{"ingest/dialect", []string{"ingest/event"}, "the contract between the listener and the dialects: values, and the limits that all share"},
 	{"ingest/dialect/*", []string{"ingest/event", "ingest/dialect"}, "a dialect turns bytes into a batch and an outcome into an answer; it knows no other dialect, no HTTP library and nothing of what happens to the batch"},
+	{"ingest/dialect/otlp", []string{"ingest/event", "ingest/dialect", "internal/jsonstring"}, "as any dialect; its answers to JSON are JSON, which it writes as the other rooms do"},
 	{"ingest/httpapi", []string{"ingest/event", "ingest/decode", "ingest/dialect", "internal/problem"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
 	{"ingest/journal", []string{"ingest/event", "ingest/journal/checkpoint", "ingest/journal/disk", "ingest/journal/record", "ingest/journal/segment"}, "the journal must recover by itself, whatever becomes of those who write into it and read from it"},
 	{"ingest/journal/disk", nil, "the calls that can fail, without what they are made for, so that a test can replace them"},

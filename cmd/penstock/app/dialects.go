@@ -4,13 +4,21 @@ import (
 	"github.com/penstock-io/penstock/cmd/penstock/config"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/dialect"
+	"github.com/penstock-io/penstock/ingest/dialect/otlp"
+	"github.com/penstock-io/penstock/ingest/dialect/promwrite"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 )
 
 // dialects returns the dialects that are switched on, each at its paths.
-func dialects(_ config.Config, limits decode.Config) []httpapi.Mount {
-	_ = eventLimits(limits)
-	return nil
+func dialects(cfg config.Config, limits decode.Config) (mounts []httpapi.Mount) {
+	of := eventLimits(limits)
+	if c := cfg.Dialects.Prometheus; c.Enabled {
+		mounts = append(mounts, httpapi.Mount{Name: "prometheus", Paths: promwrite.Paths(), Dialect: promwrite.New(c, of)})
+	}
+	if c := cfg.Dialects.OTLP; c.Enabled {
+		mounts = append(mounts, httpapi.Mount{Name: "otlp", Paths: otlp.Paths(), Dialect: otlp.New(c, of)})
+	}
+	return mounts
 }
 
 // eventLimits returns the limits of events in the form that dialects know.

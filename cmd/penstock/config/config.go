@@ -24,6 +24,8 @@ import (
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
 	"github.com/penstock-io/penstock/ingest/decode"
+	"github.com/penstock-io/penstock/ingest/dialect/otlp"
+	"github.com/penstock-io/penstock/ingest/dialect/promwrite"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 	"github.com/penstock-io/penstock/ingest/journal"
 	"github.com/penstock-io/penstock/sink/deadletter"
@@ -57,6 +59,7 @@ type Config struct {
 
 	HTTP        httpapi.Config    `yaml:"http" help:"The devices' listener: limits on connections and requests."`
 	Limits      decode.Config     `yaml:"limits" help:"What an event may look like."`
+	Dialects    Dialects          `yaml:"dialects" help:"The wire forms of other systems that the devices' listener takes."`
 	Journal     journal.Config    `yaml:"journal" help:"What makes an acknowledgement durable: the log on disk that every accepted event goes through."`
 	Pool        ingest.Config     `yaml:"pool" help:"The workers between the journal and the sinks."`
 	Enrichment  enrich.Config     `yaml:"enrichment" help:"Labels that are added to events by their device."`
@@ -86,6 +89,7 @@ func Default() Config {
 
 		HTTP:        httpapi.DefaultConfig(),
 		Limits:      decode.DefaultConfig(),
+		Dialects:    Dialects{Prometheus: promwrite.DefaultConfig(), OTLP: otlp.DefaultConfig()},
 		Journal:     journal.DefaultConfig(),
 		Pool:        ingest.DefaultConfig(),
 		Enrichment:  enrich.DefaultConfig(),

@@ -255,17 +255,33 @@ func FuzzRemoteWrite1(f *testing.F) {
 			all = append(all, s)
 		}
 		compare(t, body, promwrite.V1, all, err, func() []byte {
-			w.Metadata = nil
-			for i := range w.Timeseries {
-				w.Timeseries[i].Exemplars = nil
-			}
-			data, err := w.Marshal()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return data
+			w := request(all)
+			return marshal(t, &w)
 		})
 	})
+}
+
+// request returns what series say as a request of 1.0.
+func request(all []series) (w prompb.WriteRequest) {
+	for _, s := range all {
+		x := prompb.TimeSeries{Histograms: make([]prompb.Histogram, s.histograms)}
+		for _, l := range s.labels {
+			x.Labels = append(x.Labels, prompb.Label{Name: l[0], Value: l[1]})
+		}
+		for _, y := range s.samples {
+			x.Samples = append(x.Samples, prompb.Sample{Value: y.value, Timestamp: y.ts})
+		}
+		w.Timeseries = append(w.Timeseries, x)
+	}
+	return w
+}
+
+func marshal(t *testing.T, m interface{ Marshal() ([]byte, error) }) []byte {
+	data, err := m.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func FuzzRemoteWrite2(f *testing.F) {
@@ -298,16 +314,7 @@ func FuzzRemoteWrite2(f *testing.F) {
 			}
 			all = append(all, s)
 		}
-		compare(t, body, promwrite.V2, all, err, func() []byte {
-			for i := range w.Timeseries {
-				w.Timeseries[i].Exemplars = nil
-			}
-			data, err := w.Marshal()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return data
-		})
+		compare(t, body, promwrite.V2, all, err, func() []byte { return marshal(t, convert(request(all))) })
 	})
 }
 

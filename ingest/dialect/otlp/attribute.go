@@ -303,10 +303,10 @@ func (w *walker) endResource() {
 
 const (
 	badAttribute  = "the name of an attribute is empty, too long, or begins with two underscores once it is translated"
-	longAttribute = "the value of an attribute is longer than http.otlp.max_attribute_bytes"
+	longAttribute = "the value of an attribute is longer than dialects.otlp.max_attribute_bytes"
 	notText       = "the value of an attribute is not UTF-8"
 	sameName      = "two attributes have the same name once they are translated, or one has that of a bucket's or quantile's tag"
-	manyAttribs   = "the point has more attributes than http.otlp.max_attributes"
+	manyAttribs   = "the point has more attributes than dialects.otlp.max_attributes"
 )
 
 // tag adds a tag to those of the point. Of several attributes with the same

@@ -1,6 +1,12 @@
 package otlp
 
-// Config is what is particular to OTLP. The limits on names, devices and times
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Config is what is particular to OTLP. Its yaml section is "dialects.otlp". The limits on names, devices and times
 // are those of all dialects.
 type Config struct {
 	// Enabled serves the paths. Default true.
@@ -9,7 +15,7 @@ type Config struct {
 	// DeviceAttributes are the resource's attributes that may name the device,
 	// in their order. Default device.id, service.instance.id, host.id,
 	// host.name.
-	DeviceAttributes []string `yaml:"device_attributes" help:"Attributes of the resource that name the device: the first that it has." default:"device.id,service.instance.id,host.id,host.name"`
+	DeviceAttributes []string `yaml:"device_attributes" help:"Attributes of the resource that name the device: the first that it has." default:"[device.id, service.instance.id, host.id, host.name]"`
 
 	// DefaultDevice is the device of resources without any of them. Empty,
 	// the default, rejects these.
@@ -17,7 +23,7 @@ type Config struct {
 
 	// ResourceAttributes are those that become tags of each of the resource's
 	// points. Default service.name, service.namespace.
-	ResourceAttributes []string `yaml:"resource_attributes" help:"Attributes of the resource that become tags of its points." default:"service.name,service.namespace"`
+	ResourceAttributes []string `yaml:"resource_attributes" help:"Attributes of the resource that become tags of its points." default:"[service.name, service.namespace]"`
 
 	// Delta says what becomes of delta temporality: reject, the default, or
 	// store, which stores each value as it comes.
@@ -51,3 +57,30 @@ func DefaultConfig() Config {
 		QuotaStatus:        503,
 	}
 }
+
+// Validate reports all faults, each under its key.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	attributes := func(key string, list []string) {
+		fault(len(list) > maxListed, "%s: must name at most %d attributes, got %d", key, maxListed, len(list))
+		fault(slices.Contains(list, ""), "%s: an attribute has a name, got an empty one", key)
+	}
+	attributes("device_attributes", c.DeviceAttributes)
+	attributes("resource_attributes", c.ResourceAttributes)
+	fault(len(c.DeviceAttributes) == 0 && c.DefaultDevice == "", "device_attributes: must name an attribute unless default_device is set, or no point would have a device")
+	fault(c.Delta != "reject" && c.Delta != "store", "delta: must be reject or store, got %q", c.Delta)
+	fault(c.MaxSamples < 1 || c.MaxSamples > 1_000_000, "max_samples: must be between 1 and 1000000, got %d", c.MaxSamples)
+	fault(c.MaxAttributes < 1 || c.MaxAttributes > 256, "max_attributes: must be between 1 and 256, got %d", c.MaxAttributes)
+	fault(c.MaxAttributeBytes < 32 || c.MaxAttributeBytes > 65_535, "max_attribute_bytes: must be between 32 and 65535, got %d", c.MaxAttributeBytes)
+	fault(c.QuotaStatus != 503 && c.QuotaStatus != 429, "quota_status: must be 503 or 429, got %d", c.QuotaStatus)
+	return errors.Join(errs...)
+}
+
+// maxListed keeps the search through the lists, once per attribute of a
+// resource, short.
+const maxListed = 32

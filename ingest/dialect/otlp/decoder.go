@@ -247,10 +247,10 @@ func (w *walker) oneMetric(src []byte) error {
 }
 
 const (
-	deltaRefused = "the metric has delta temporality, of which no restart and no repeated request can be told apart; set the exporter's temporality preference to cumulative, or http.otlp.delta to store"
+	deltaRefused = "the metric has delta temporality, of which no restart and no repeated request can be told apart; set the exporter's temporality preference to cumulative, or dialects.otlp.delta to store"
 	noTemporal   = "the metric has no aggregation temporality"
 	badName      = "the name of the metric is empty, too long, or begins with two underscores once it is translated"
-	noDevice     = "the resource has none of the attributes that name the device (http.otlp.device_attributes)"
+	noDevice     = "the resource has none of the attributes that name the device (dialects.otlp.device_attributes)"
 	badDevice    = "the attribute that names the device is no string, is empty or too long, is not UTF-8, or has control characters"
 )
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/dialect"
 	"github.com/penstock-io/penstock/ingest/event"
+	"github.com/penstock-io/penstock/internal/jsonstring"
 )
 
 // Paths of OTLP/HTTP. Logs and traces are answered 404, with what to do.
@@ -191,7 +192,7 @@ func appendJSONStatus(dst []byte, code int, message string) []byte {
 	dst = append(dst, `{"code":`...)
 	dst = strconv.AppendInt(dst, int64(code), 10)
 	dst = append(dst, `,"message":`...)
-	return append(appendJSONString(dst, message), '}')
+	return append(jsonstring.Append(dst, message), '}')
 }
 
 // appendPartial appends an ExportMetricsServiceResponse: 1 partial_success
@@ -208,5 +209,5 @@ func appendJSONPartial(dst []byte, rejected int, message string) []byte {
 	dst = append(dst, `{"partialSuccess":{"rejectedDataPoints":"`...)
 	dst = strconv.AppendInt(dst, int64(rejected), 10)
 	dst = append(dst, `","errorMessage":`...)
-	return append(appendJSONString(dst, message), "}}"...)
+	return append(jsonstring.Append(dst, message), "}}"...)
 }

@@ -12,11 +12,6 @@ import (
 	"github.com/penstock-io/penstock/ingest/event"
 )
 
-// maxTranscoded is how many bytes of protobuf a byte of JSON becomes at most.
-// The worst is a list of one-digit numbers, 2 bytes each with the comma, that
-// become 8 and more.
-const maxTranscoded = 8
-
 // wire is how a field of a message stands on the wire.
 type wire uint8
 

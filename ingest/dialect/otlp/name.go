@@ -6,8 +6,8 @@ import "strings"
 type kind uint8
 
 const (
-	gauge kind = iota
-	counter     // a sum that is cumulative and monotonic
+	gauge   kind = iota
+	counter      // a sum that is cumulative and monotonic
 	otherSum
 	histogram
 	exponential

@@ -1,6 +1,13 @@
 package promwrite
 
-// Config is what is particular to remote write. The limits on names, devices
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Config is what is particular to remote write. Its yaml section is
+// "dialects.prometheus". The limits on names, devices
 // and times are those of all dialects.
 type Config struct {
 	// Enabled serves the paths. Default true.
@@ -8,7 +15,7 @@ type Config struct {
 
 	// DeviceLabels are the labels that may name the device, in their order.
 	// Default device, then instance.
-	DeviceLabels []string `yaml:"device_labels" help:"Labels that name the device: the first that a series has. For node_exporter, whose label device is a disk or an interface, put instance alone." default:"device,instance"`
+	DeviceLabels []string `yaml:"device_labels" help:"Labels that name the device: the first that a series has. For node_exporter, whose label device is a disk or an interface, put instance alone." default:"[device, instance]"`
 
 	// DefaultDevice is the device of series without any of them. Empty, the
 	// default, rejects these.
@@ -44,3 +51,25 @@ func DefaultConfig() Config {
 		QuotaStatus:        503,
 	}
 }
+
+// Validate reports all faults, each under its key.
+func (c Config) Validate() error {
+	var errs []error
+	fault := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	fault(len(c.DeviceLabels) > maxDeviceLabels, "device_labels: must name at most %d labels, got %d", maxDeviceLabels, len(c.DeviceLabels))
+	fault(slices.Contains(c.DeviceLabels, ""), "device_labels: a label has a name, got an empty one")
+	fault(len(c.DeviceLabels) == 0 && c.DefaultDevice == "", "device_labels: must name a label unless default_device is set, or no series would have a device")
+	fault(c.MaxSamples < 1 || c.MaxSamples > 1_000_000, "max_samples: must be between 1 and 1000000, got %d", c.MaxSamples)
+	fault(c.MaxLabels < 1 || c.MaxLabels > 256, "max_labels: must be between 1 and 256, got %d", c.MaxLabels)
+	fault(c.MaxLabelValueBytes < 1 || c.MaxLabelValueBytes > 65_535, "max_label_value_bytes: must be between 1 and 65535, got %d", c.MaxLabelValueBytes)
+	fault(c.QuotaStatus != 503 && c.QuotaStatus != 429, "quota_status: must be 503 or 429, got %d", c.QuotaStatus)
+	return errors.Join(errs...)
+}
+
+// maxDeviceLabels keeps the search through DeviceLabels, once per series,
+// short.
+const maxDeviceLabels = 16

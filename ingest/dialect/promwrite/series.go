@@ -27,13 +27,13 @@ type fault struct {
 // strings.
 const (
 	noName      = "the series has no label __name__"
-	noDevice    = "the series has none of the labels that name the device (http.prometheus.device_labels)"
+	noDevice    = "the series has none of the labels that name the device (dialects.prometheus.device_labels)"
 	badDevice   = "the label that names the device is too long, is not UTF-8, or has control characters"
 	badMetric   = "the name of the metric is empty, too long, or begins with two underscores"
 	badLabel    = "the name of a label is empty, too long, or begins with two underscores"
 	twice       = "two labels of the series have the same name, with underscores for what names are not made of"
-	tooMany     = "the series has more labels than http.prometheus.max_labels"
-	tooLong     = "the value of a label is longer than http.prometheus.max_label_value_bytes"
+	tooMany     = "the series has more labels than dialects.prometheus.max_labels"
+	tooLong     = "the value of a label is longer than dialects.prometheus.max_label_value_bytes"
 	notText     = "the value of a label is not UTF-8"
 	nameLabel   = "__name__"
 	deviceLabel = "device"

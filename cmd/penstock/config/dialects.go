@@ -1,0 +1,22 @@
+package config
+
+import (
+	"errors"
+
+	"github.com/penstock-io/penstock/ingest/dialect/otlp"
+	"github.com/penstock-io/penstock/ingest/dialect/promwrite"
+)
+
+// Dialects are the wire forms beside the native one.
+type Dialects struct {
+	Prometheus promwrite.Config `yaml:"prometheus" help:"Prometheus' remote write 1.0 and 2.0, on /api/v1/write and /api/v1/push."`
+	OTLP       otlp.Config      `yaml:"otlp" help:"OpenTelemetry's metrics over OTLP/HTTP, on /v1/metrics."`
+}
+
+// Validate reports all faults, each under its key.
+func (d Dialects) Validate() error {
+	return errors.Join(
+		prefixed("prometheus.", d.Prometheus.Validate()),
+		prefixed("otlp.", d.OTLP.Validate()),
+	)
+}
