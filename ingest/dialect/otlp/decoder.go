@@ -132,10 +132,12 @@ func fields(src []byte, what string, f func(fc *easyproto.FieldContext) error) e
 	return nil
 }
 
-// next is fc.NextField, which accepts a field 0 that protobuf does not have.
+// next is fc.NextField, which accepts numbers of fields that protobuf does not
+// have.
 func next(fc *easyproto.FieldContext, src []byte) (rest []byte, ok bool) {
 	rest, err := fc.NextField(src)
-	return rest, err == nil && fc.FieldNum != 0
+	const most = 1<<29 - 1
+	return rest, err == nil && fc.FieldNum-1 < most
 }
 
 // each calls f for each embedded message of field number.

@@ -46,8 +46,7 @@ func (d *Dialect) Begin(r *dialect.Request) error {
 		return dialect.Method("OTLP takes POST")
 	}
 	if media := mediaType(r.ContentType); !bytes.EqualFold(media, []byte(protobufType)) && !bytes.EqualFold(media, []byte(jsonType)) {
-		return &dialect.Fault{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Offset: -1,
-			Detail: "Content-Type must be application/x-protobuf or application/json"}
+		return dialect.MediaType("Content-Type must be application/x-protobuf or application/json")
 	}
 	return nil
 }

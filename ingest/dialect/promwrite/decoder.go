@@ -116,10 +116,12 @@ func malformed(format string, args ...any) error {
 	return &event.Refusal{Cause: event.Malformed, Detail: fmt.Sprintf(format, args...), Offset: -1}
 }
 
-// next is fc.NextField, which accepts a field 0 that protobuf does not have.
+// next is fc.NextField, which accepts numbers of fields that protobuf does not
+// have.
 func next(fc *easyproto.FieldContext, src []byte) (rest []byte, ok bool) {
 	rest, err := fc.NextField(src)
-	return rest, err == nil && fc.FieldNum != 0
+	const most = 1<<29 - 1
+	return rest, err == nil && fc.FieldNum-1 < most
 }
 
 // request1 decodes a prometheus.WriteRequest:
@@ -135,6 +137,11 @@ func (w *walker) request1(src []byte) error {
 		var ok bool
 		if src, ok = next(&fc, src); !ok {
 			return malformed("the body is no prometheus.WriteRequest")
+		}
+		if fc.FieldNum == 4 || fc.FieldNum == 5 {
+			// The messages have no field in common, so that the one can be told
+			// from the other instead of being taken for an empty one.
+			return malformed("the body is an io.prometheus.write.v2.Request, its Content-Type says prometheus.WriteRequest")
 		}
 		if fc.FieldNum != 1 {
 			continue
@@ -231,6 +238,9 @@ func (w *walker) request2(body []byte) error {
 		var ok bool
 		if src, ok = next(&fc, src); !ok {
 			return malformed("the body is no io.prometheus.write.v2.Request")
+		}
+		if fc.FieldNum <= 3 {
+			return malformed("the body is a prometheus.WriteRequest, its Content-Type says io.prometheus.write.v2.Request")
 		}
 		if fc.FieldNum != 4 {
 			continue

@@ -34,13 +34,12 @@ func (d *Dialect) Begin(r *dialect.Request) error {
 	}
 	v, ok := versionOf(r.ContentType)
 	if !ok {
-		return &dialect.Fault{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Offset: -1,
-			Detail: "Content-Type must be application/x-protobuf with proto=prometheus.WriteRequest (or without proto) or proto=io.prometheus.write.v2.Request"}
+		return dialect.MediaType("Content-Type must be application/x-protobuf with proto=prometheus.WriteRequest (or without proto) or proto=io.prometheus.write.v2.Request")
 	}
-	switch encoding := bytes.TrimSpace(r.Header.Peek("Content-Encoding")); {
-	case len(encoding) == 0, bytes.EqualFold(encoding, []byte("snappy")), bytes.EqualFold(encoding, []byte("zstd")),
-		bytes.EqualFold(encoding, []byte("identity")):
-	default:
+	// A body without Content-Encoding is not taken for an uncompressed one:
+	// the specification has none, and snappy read as protobuf may look empty.
+	encoding := bytes.TrimSpace(r.Header.Peek("Content-Encoding"))
+	if !bytes.EqualFold(encoding, []byte("snappy")) && !bytes.EqualFold(encoding, []byte("zstd")) {
 		return &dialect.Fault{Status: http.StatusUnsupportedMediaType, Code: "unsupported_encoding", Offset: -1,
 			Detail: "Content-Encoding must be snappy or zstd"}
 	}
