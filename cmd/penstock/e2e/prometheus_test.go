@@ -41,7 +41,7 @@ func startFleetTarget(devices int) *fleetTarget {
 		var b bytes.Buffer
 		fmt.Fprintln(&b, "# TYPE reading gauge")
 		for i := range devices {
-			fmt.Fprintf(&b, "reading{device=\"pump-%d\",site=\"n\\\"ord %d\"} %g\n", i, i%7, float64(n)+float64(i)/1e4)
+			fmt.Fprintf(&b, "reading{device=\"pump-%d\",site=\"n\\\"ord %d\"} %d.%04d1\n", i, i%7, n, i)
 			if i%100 == 0 {
 				fmt.Fprintf(&b, "bad{device=\"pump-%d\",text=\"%s\"} %d\n", i, long, n)
 			}
@@ -290,7 +290,7 @@ func TestVMAgent(t *testing.T) {
 		}
 		var b bytes.Buffer
 		for d := range devices {
-			ts, value := begin+int64(i)*1000, fmt.Sprint(float64(i)+float64(d)/1e4)
+			ts, value := begin+int64(i)*1000, fmt.Sprintf("%d.%04d1", i, d)
 			fmt.Fprintf(&b, "reading:avg{device=\"pump-%d\",site=\"nord\"} %s %d\n", d, value, ts)
 			want[fmt.Sprintf(`{"__name__":"reading:avg","device":"pump-%d","site":"nord"} %d`, d, ts)] = value
 		}

@@ -335,7 +335,10 @@ var (
 func strip(src []byte, s schema) (dst []byte) {
 	for len(src) > 0 {
 		number, kind, n := protowire.ConsumeField(src)
-		if n < 0 {
+		switch {
+		case len(s) == 0:
+			return nil // nothing of it is read
+		case n < 0:
 			return append(dst, src...)
 		}
 		inner, ok := s[number]
