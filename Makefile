@@ -66,6 +66,7 @@ lint: $(TOOLS)/staticcheck ## gofmt, go vet, staticcheck
 
 fuzz: ## Fuzz decoder, remote write and line protocol against other implementations, each for FUZZTIME (60s)
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./ingest/decode
+	$(GO) test -run '^$$' -fuzz '^FuzzLines$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./ingest/dialect/influx
 	$(GO) test -run '^$$' -fuzz '^FuzzEncoder$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./sink/remotewrite
 	$(GO) test -run '^$$' -fuzz '^FuzzLine$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./sink/influx
 	$(GO) test -C ingest/dialect/oracle -run '^$$' -fuzz '^FuzzRemoteWrite1$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .

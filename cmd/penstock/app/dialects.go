@@ -4,6 +4,7 @@ import (
 	"github.com/penstock-io/penstock/cmd/penstock/config"
 	"github.com/penstock-io/penstock/ingest/decode"
 	"github.com/penstock-io/penstock/ingest/dialect"
+	"github.com/penstock-io/penstock/ingest/dialect/influx"
 	"github.com/penstock-io/penstock/ingest/dialect/otlp"
 	"github.com/penstock-io/penstock/ingest/dialect/promwrite"
 	"github.com/penstock-io/penstock/ingest/httpapi"
@@ -17,6 +18,9 @@ func dialects(cfg config.Config, limits decode.Config) (mounts []httpapi.Mount) 
 	}
 	if c := cfg.Dialects.OTLP; c.Enabled {
 		mounts = append(mounts, httpapi.Mount{Name: "otlp", Paths: otlp.Paths(), Dialect: otlp.New(c, of)})
+	}
+	if c := cfg.Dialects.Influx; c.Enabled {
+		mounts = append(mounts, httpapi.Mount{Name: "influx", Paths: influx.Paths(), Dialect: influx.New(c, of)})
 	}
 	return mounts
 }

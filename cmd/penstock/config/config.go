@@ -24,6 +24,7 @@ import (
 	"github.com/penstock-io/penstock/enrich"
 	"github.com/penstock-io/penstock/ingest"
 	"github.com/penstock-io/penstock/ingest/decode"
+	"github.com/penstock-io/penstock/ingest/dialect/influx"
 	"github.com/penstock-io/penstock/ingest/dialect/otlp"
 	"github.com/penstock-io/penstock/ingest/dialect/promwrite"
 	"github.com/penstock-io/penstock/ingest/httpapi"
@@ -89,7 +90,7 @@ func Default() Config {
 
 		HTTP:        httpapi.DefaultConfig(),
 		Limits:      decode.DefaultConfig(),
-		Dialects:    Dialects{Prometheus: promwrite.DefaultConfig(), OTLP: otlp.DefaultConfig()},
+		Dialects:    Dialects{Influx: influx.DefaultConfig(), Prometheus: promwrite.DefaultConfig(), OTLP: otlp.DefaultConfig()},
 		Journal:     journal.DefaultConfig(),
 		Pool:        ingest.DefaultConfig(),
 		Enrichment:  enrich.DefaultConfig(),

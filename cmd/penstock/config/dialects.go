@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 
+	"github.com/penstock-io/penstock/ingest/dialect/influx"
 	"github.com/penstock-io/penstock/ingest/dialect/otlp"
 	"github.com/penstock-io/penstock/ingest/dialect/promwrite"
 )
@@ -11,6 +12,7 @@ import (
 type Dialects struct {
 	Prometheus promwrite.Config `yaml:"prometheus" help:"Prometheus' remote write 1.0 and 2.0, on /api/v1/write and /api/v1/push."`
 	OTLP       otlp.Config      `yaml:"otlp" help:"OpenTelemetry's metrics over OTLP/HTTP, on /v1/metrics."`
+	Influx     influx.Config    `yaml:"influx" help:"InfluxDB's line protocol, on /write, /api/v2/write and /api/v3/write_lp."`
 }
 
 // Validate reports all faults, each under its key.
@@ -18,5 +20,6 @@ func (d Dialects) Validate() error {
 	return errors.Join(
 		prefixed("prometheus.", d.Prometheus.Validate()),
 		prefixed("otlp.", d.OTLP.Validate()),
+		prefixed("influx.", d.Influx.Validate()),
 	)
 }
