@@ -109,8 +109,10 @@ func TestPrintFeedsCheck(t *testing.T) {
 	strip := func(text string) string {
 		var b strings.Builder
 		for line := range strings.Lines(text) {
-			line, _, _ = strings.Cut(line, " # ")
-			b.WriteString(strings.TrimSpace(line) + "\n")
+			line, _, _ = strings.Cut(line, " # ") // where a value is from
+			if line = strings.TrimSpace(line); line != "" {
+				b.WriteString(line + "\n")
+			}
 		}
 		return b.String()
 	}
