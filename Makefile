@@ -128,9 +128,9 @@ bin/k6: loadtest/k6/go.mod loadtest/k6/go.sum
 loadtest: build k6 ## Run a k6 scenario: SCENARIO=smoke|steady|spike|soak|skew|overload|bad-input|reconnect-storm [URL=... OPS_URL=...]
 	@loadtest/k6/run $(SCENARIO)
 
-docs: ## Write docs/configuration.md and docs/errors.md from the code
+docs: ## Write docs/configuration.md, docs/errors.md and docs/dialects.md from the code
 	$(GO) test -count=1 -run '^TestReferencePage$$' ./cmd/penstock/config -update
-	$(GO) test -count=1 -run '^TestErrorsPage$$' ./cmd/penstock -update
+	$(GO) test -count=1 -run '^Test(Errors|Dialects)Page$$' ./cmd/penstock -update
 
 clean: ## Remove what was built and the demo's data; that of make run stays
 	rm -rf bin build
