@@ -53,6 +53,7 @@ test: ## Run all tests with the race detector
 	$(GO) test ./sink/delivery/progress
 	$(GO) test -C bench/peers ./...
 	$(GO) test -C bench/gate -race ./...
+	$(GO) test -C ingest/dialect/oracle ./...
 
 test-faults: ## The long forms of the fault tests (kill -9, power cuts, full disks, torn logs, networks); takes root and an hour
 	.ci/install
@@ -64,6 +65,7 @@ lint: $(TOOLS)/golangci-lint ## gofmt, and golangci-lint with what .golangci.yml
 	$(TOOLS)/golangci-lint run ./... ./.ci/structure
 	$(GO) vet -C bench/gate ./...
 	$(GO) vet -C bench/peers ./...
+	$(GO) vet -C ingest/dialect/oracle ./...
 
 structure: ## Print files, lines, exported names and imports per package, large structs, repetitions [DIR=.] [ARGS=flags]
 	@$(GO) run ./.ci/structure $(ARGS) $(DIR)
@@ -73,6 +75,10 @@ fuzz: ## Fuzz decoder, remote write and line protocol against other implementati
 	$(GO) test -run '^$$' -fuzz '^FuzzLines$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./ingest/dialect/influx
 	$(GO) test -run '^$$' -fuzz '^FuzzEncoder$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./sink/remotewrite
 	$(GO) test -run '^$$' -fuzz '^FuzzLine$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./sink/influx
+	$(GO) test -C ingest/dialect/oracle -run '^$$' -fuzz '^FuzzRemoteWrite1$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
+	$(GO) test -C ingest/dialect/oracle -run '^$$' -fuzz '^FuzzRemoteWrite2$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
+	$(GO) test -C ingest/dialect/oracle -run '^$$' -fuzz '^FuzzOTLPNames$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
+	$(GO) test -C ingest/dialect/oracle -run '^$$' -fuzz '^FuzzOTLP$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
 
 bench: bin/bench-gate ## Run the benchmarks of the hot path and print a table
 	$(GO) test -run '^$$' -bench . -cpu 1 ./bench | bin/bench-gate table

@@ -9,6 +9,8 @@ import (
 
 	"github.com/penstock-io/penstock/ingest/dialect"
 	"github.com/penstock-io/penstock/ingest/dialect/influx"
+	"github.com/penstock-io/penstock/ingest/dialect/otlp"
+	"github.com/penstock-io/penstock/ingest/dialect/promwrite"
 	"github.com/penstock-io/penstock/ingest/event"
 	"github.com/penstock-io/penstock/ingest/httpapi"
 )
@@ -42,7 +44,7 @@ func dialectsPage() string {
 	var b strings.Builder
 	b.WriteString(`# What other systems' clients are answered
 
-Made by ` + "`make docs`" + ` from the code that answers. Paths, names and settings are described in [from-influx.md](from-influx.md). One status means "lost" to one client and "wait" to another; each dialect answers what its own clients make the right thing of. The first column has the codes of [errors.md](errors.md); "by the book" is what Penstock's own form answers.
+Made by ` + "`make docs`" + ` from the code that answers. Paths, names and settings of InfluxDB are described in [from-influx.md](from-influx.md). One status means "lost" to one client and "wait" to another; each dialect answers what its own clients make the right thing of. The first column has the codes of [errors.md](errors.md); "by the book" is what Penstock's own form answers.
 
 ## InfluxDB
 
@@ -73,6 +75,36 @@ Made by ` + "`make docs`" + ` from the code that answers. Paths, names and setti
 	for _, path := range []string{"/write", "/api/v2/write", "/api/v3/write_lp"} {
 		a := influxAnswer(path, "", dialect.Outcome{Batch: batch, Received: 2, Accepted: 1, Rejected: 1})
 		fmt.Fprintf(&b, "| `%s` | %d | `%s` |\n", path, a.Status, a.Body)
+	}
+	b.WriteString(metricsTable())
+	return b.String()
+}
+
+// metricsTable is the part about remote write and OTLP.
+func metricsTable() string {
+	var b strings.Builder
+	b.WriteString(`
+## Prometheus' remote write, OpenTelemetry's OTLP
+
+Described in [prometheus.md](prometheus.md) and [opentelemetry.md](opentelemetry.md). Both have a setting ` + "`quota_status`" + `. Remote write answers text, OTLP a Status in the form of the request.
+
+| code | class | by the book | /api/v1/write | /v1/metrics |
+|---|---|---|---|---|
+`)
+	limits := dialect.Limits{MaxEvents: 10, MaxFields: 10}
+	dialects := []httpapi.Dialect{promwrite.New(promwrite.DefaultConfig(), limits), otlp.New(otlp.DefaultConfig(), limits)}
+	for _, f := range httpapi.Faults() {
+		fmt.Fprintf(&b, "| `%s` | %s | %d |", f.Code, f.Class, f.Status)
+		for _, d := range dialects {
+			var a dialect.Answer
+			d.Answer(&dialect.Request{Method: []byte("POST")}, &dialect.Outcome{Fault: &f}, &a)
+			fmt.Fprintf(&b, " %d", a.Status)
+			if retries(a) {
+				b.WriteString(", wait")
+			}
+			b.WriteString(" |")
+		}
+		b.WriteString("\n")
 	}
 	return b.String()
 }

@@ -33,6 +33,7 @@ var rooms = []room{
 	{"ingest/access/cert", []string{"ingest/event", "internal/filewatch", "internal/settings"}, "a certificate says who sends, whatever the listener is, and whatever else may say it"},
 	{"ingest/httpapi", []string{"ingest/event", "ingest/decode", "ingest/dialect", "ingest/fair", "internal/problem"}, "the listener turns requests into batches and answers; what happens to a batch it knows by an interface of its own"},
 	{"ingest/access", []string{"ingest/event", "internal/durable", "internal/filewatch"}, "who somebody is has nothing to do with the protocol that is spoken: listeners know it by interfaces of their own"},
+	{"ingest/dialect/otlp", []string{"ingest/event", "ingest/dialect", "internal/jsonstring", "internal/settings"}, "as any dialect; its answers to JSON are JSON, which it writes as the other rooms do"},
 	{"ingest/journal", []string{"ingest/event", "ingest/journal/checkpoint", "ingest/journal/disk", "ingest/journal/record", "ingest/journal/segment"}, "the journal must recover by itself, whatever becomes of those who write into it and read from it"},
 	{"ingest/journal/disk", nil, "the calls that can fail, without what they are made for, so that a test can replace them"},
 	{"ingest/journal/segment", []string{"ingest/event", "ingest/journal/disk"}, "records and damage are told apart by the bytes alone, whatever a process believes of them"},

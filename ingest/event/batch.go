@@ -160,6 +160,12 @@ func (b *Batch) AddTag(name, value string) {
 	b.tags = append(b.tags, Label{Name: name, Value: value})
 }
 
+// AddDistinctTag is AddTag for one whose name the open event does not have
+// yet, which the caller knows.
+func (b *Batch) AddDistinctTag(name, value string) {
+	b.tags = append(b.tags, Label{Name: name, Value: value})
+}
+
 // OpenFields returns the number of fields of the open event.
 func (b *Batch) OpenFields() int { return len(b.fields) - int(b.openField) }
 

@@ -144,3 +144,6 @@ func moduleRoot(t testing.TB) string {
 		dir = parent
 	}
 }
+
+// VMAgent builds vmagent of the version in go.mod and returns its path.
+func VMAgent(t testing.TB) string { return build(t, "vmagent") }

@@ -1,0 +1,3 @@
+// Package oracle holds the dialects' decoders to the reference implementations
+// of their formats, by differential fuzzing.
+package oracle
