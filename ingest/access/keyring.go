@@ -3,6 +3,7 @@ package access
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"slices"
 	"time"
 
@@ -53,7 +54,7 @@ type keyring struct{ byID map[string]*grant }
 func (k *keyring) find(text []byte) (*grant, reason) {
 	id, err := CheckFormat(text)
 	switch {
-	case err == errChecksum:
+	case errors.Is(err, errChecksum):
 		return nil, badChecksum
 	case err != nil:
 		return nil, malformed

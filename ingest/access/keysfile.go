@@ -222,8 +222,8 @@ func Revoke(path, id string, now time.Time) error {
 // change rewrites the file with what f makes of its keys. Two at once wait for
 // one another.
 func change(path string, create bool, f func([]Record) ([]Record, error)) error {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real // the link stays one
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // the link stays one
 	} else if !create || !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot open the keys file: %w", err)
 	}

@@ -1,7 +1,6 @@
 package access
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -234,7 +233,7 @@ func TestJWKSURL(t *testing.T) {
 	var keys atomic.Pointer[[]byte]
 	var fetches atomic.Int64
 	var away atomic.Bool
-	first := []byte(`{"keys":[{"kty":"OKP","kid":"first","crv":"Ed25519","x":"` + b64(i.ed.Public().(crypto.PublicKey).(ed25519.PublicKey)) + `"}]}`)
+	first := []byte(`{"keys":[{"kty":"OKP","kid":"first","crv":"Ed25519","x":"` + b64(i.ed.Public().(ed25519.PublicKey)) + `"}]}`)
 	keys.Store(&first)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fetches.Add(1)

@@ -428,13 +428,6 @@ func TestInMemory(t *testing.T) {
 	}
 }
 
-type addrConn struct {
-	net.Conn
-	addr net.Addr
-}
-
-func (c addrConn) RemoteAddr() net.Addr { return c.addr }
-
 func TestAddrOf(t *testing.T) {
 	t.Parallel()
 	tcp := func(s string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(s), Port: 1} }

@@ -188,7 +188,7 @@ func nativeQuery(args *fasthttp.Args, r *dialect.Request, n *note) error {
 	var seen [3]bool
 	for key, value := range args.All() {
 		var which int
-		ok := true
+		var ok bool
 		switch string(key) {
 		case "precision":
 			which = 0

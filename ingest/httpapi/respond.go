@@ -68,7 +68,7 @@ func (s *Server) faultOf(err error) *dialect.Fault {
 	if own, ok := errors.AsType[*dialect.Fault](err); ok {
 		f = *own
 	} else {
-		id := unavailable
+		var id problemID
 		if e, ok := errors.AsType[*requestError](err); ok {
 			id, f.Detail = e.problem, e.detail
 		} else {

@@ -168,7 +168,7 @@ func (r *receipt) pay(now int64) (worst shortage) {
 				continue
 			}
 			cost := bound.price(x.amount[rate])
-			wait := int64(0)
+			var wait int64
 			if worst.wait > 0 {
 				wait = x.paid[rate].peek(rate, now, cost, bound.burst)
 			} else {

@@ -130,7 +130,7 @@ func TestSchema(t *testing.T) {
 	write("mode: reject\nmetrics:\n  - {name: temp, max: 200}\n")
 	eventually(t, 20*time.Second, func() error {
 		if a, err := s.post(`{"device":"d","values":{"temp":101}}`, "application/json"); err != nil || a.status != 204 {
-			return fmt.Errorf("%d %v", a.status, err)
+			return fmt.Errorf("status %d, error %w", a.status, err)
 		}
 		return nil
 	})

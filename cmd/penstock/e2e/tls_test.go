@@ -68,7 +68,7 @@ func TestTLSClients(t *testing.T) {
 	eventually(t, 30*time.Second, func() error {
 		out, err := runClient(t, "", "curl", "-sS", "--cacert", ca, s.ops+"/api/v1/query?query=tls_m")
 		if err != nil || !strings.Contains(out, `"device":"a"`) {
-			return fmt.Errorf("query: %s, %v", out, err)
+			return fmt.Errorf("query: %s, %w", out, err)
 		}
 		return nil
 	})
@@ -195,7 +195,7 @@ func TestDeviceCertificates(t *testing.T) {
 	eventually(t, 30*time.Second, func() error {
 		a, err := post(c, `{"values":{"mtls_m":1}}`)
 		if err != nil || a.status != 401 {
-			return fmt.Errorf("got %+v, %v", a, err)
+			return fmt.Errorf("got %+v, %w", a, err)
 		}
 		return nil
 	})

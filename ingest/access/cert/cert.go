@@ -325,8 +325,8 @@ func (a *Authority) Identify(state tls.ConnectionState) func() (*event.Sender, e
 
 // sender returns who a certificate stands for.
 func (a *Authority) sender(leaf *x509.Certificate) (*event.Sender, error) {
-	print := sha256.Sum256(leaf.Raw)
-	s := &event.Sender{Key: "cert:" + hex.EncodeToString(print[:8])}
+	digest := sha256.Sum256(leaf.Raw)
+	s := &event.Sender{Key: "cert:" + hex.EncodeToString(digest[:8])}
 	if a.pattern == nil {
 		return s, nil
 	}

@@ -286,7 +286,7 @@ func (d *decoder) tagName(key token, n int) string {
 	if all := d.shape.tags; n < len(all) && bytes.Equal(all[n].raw, key.raw) {
 		return all[n].name
 	}
-	name := ""
+	var name string
 	if dialect.ValidName(&d.rules.limits, key.raw) {
 		name = event.String(key.raw)
 	} else {
@@ -300,7 +300,7 @@ func (d *decoder) fieldName(key token, n int) string {
 	if all := d.shape.fields; n < len(all) && bytes.Equal(all[n].raw, key.raw) {
 		return all[n].name
 	}
-	name := ""
+	var name string
 	switch {
 	case !d.rules.fieldOnly:
 		d.scratch = appendUnescaped(d.scratch[:0], d.measurement, &inMeasurement)

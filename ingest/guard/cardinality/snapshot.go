@@ -139,7 +139,7 @@ func (g *Guard) restore() error {
 	if window == 0 || window > math.MaxInt64 || written > math.MaxInt64/window {
 		return fmt.Errorf("%w: %d windows of %d ns", errSnapshot, written, window)
 	}
-	passed := uint64(0)
+	var passed uint64
 	now := g.generation.Load()
 	if before := written * window / uint64(g.cfg.Window); window == uint64(g.cfg.Window) {
 		passed = now - min(written, now)
