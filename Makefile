@@ -70,11 +70,13 @@ lint: $(TOOLS)/golangci-lint ## gofmt, and golangci-lint with what .golangci.yml
 structure: ## Print files, lines, exported names and imports per package, large structs, repetitions [DIR=.] [ARGS=flags]
 	@$(GO) run ./.ci/structure $(ARGS) $(DIR)
 
-fuzz: ## Fuzz decoder, remote write and line protocol against other implementations, each for FUZZTIME (60s)
+fuzz: ## Fuzz the decoder and line protocol, in and out, and remote write out, against other implementations, each for FUZZTIME (60s)
 	$(GO) test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) ./ingest/decode
 	$(GO) test -run '^$$' -fuzz '^FuzzLines$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./ingest/dialect/influx
 	$(GO) test -run '^$$' -fuzz '^FuzzEncoder$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./sink/remotewrite
 	$(GO) test -run '^$$' -fuzz '^FuzzLine$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./sink/influx
+
+fuzz-dialects: ## Fuzz remote write and OTLP against Prometheus' and OpenTelemetry's own decoders, each for FUZZTIME (60s)
 	$(GO) test -C ingest/dialect/oracle -run '^$$' -fuzz '^FuzzRemoteWrite1$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
 	$(GO) test -C ingest/dialect/oracle -run '^$$' -fuzz '^FuzzRemoteWrite2$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
 	$(GO) test -C ingest/dialect/oracle -run '^$$' -fuzz '^FuzzOTLPNames$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x .
