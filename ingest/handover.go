@@ -60,8 +60,9 @@ type slot struct {
 	events int
 }
 
-// deliverAtOnce bounds how long a change of the sinks has to wait.
-const deliverAtOnce = 64
+// deliverAtOnce bounds how long a change of the sinks has to wait. It is small
+// because mostly one batch is ready, and the row is cleared for each.
+const deliverAtOnce = 8
 
 func newHandover(start event.Position, release func(*event.Batch)) *handover {
 	return &handover{release: release, next: 1, slots: make([]slot, 256), joint: Joint{Position: start}}
@@ -88,17 +89,23 @@ func (h *handover) put(seq uint64, s slot) {
 		h.grow()
 	}
 	h.slots[seq&uint64(len(h.slots)-1)] = s
+	ready := h.slots[h.next&uint64(len(h.slots)-1)].state != empty
 	h.mu.Unlock()
-	h.deliver()
+	if ready {
+		h.deliver()
+	}
 }
 
 // deliver brings what is ready to the sinks, unless somebody else does. This
 // order matters: whoever cannot have the lock leaves its batch to the one that
 // has it, who looks once more after giving it up.
 func (h *handover) deliver() {
-	for h.ready() && h.delivering.TryLock() {
+	for h.delivering.TryLock() {
 		h.deliverRow()
 		h.delivering.Unlock()
+		if !h.ready() {
+			return
+		}
 	}
 }
 
