@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -42,6 +43,9 @@ func runClient(t *testing.T, stdin, name string, args ...string) (string, error)
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is missing, and CI must not skip this test (Debian: apt-get install %s)", name, name)
+		}
 		t.Skipf("%s is not here", name)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -211,6 +215,9 @@ func TestPrometheusScrapesTLS(t *testing.T) {
 	t.Parallel()
 	s := startTLS(t)
 	if _, err := exec.LookPath("prometheus"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("prometheus is missing, and CI must not skip this test (Debian: apt-get install prometheus)")
+		}
 		t.Skip("prometheus is not here")
 	}
 	cfg := writeConfig(t, fmt.Sprintf("scrape_configs:\n- job_name: p\n  scheme: https\n  scrape_interval: 1s\n  tls_config: {ca_file: %s/ca.pem}\n  static_configs: [{targets: [%q]}]\n", s.dir, hostOf(s.ops)))
